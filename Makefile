@@ -1,0 +1,58 @@
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock"
+INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python
+
+.PHONY: help demo test lint format compile bench soak lock clean
+
+help: ## Show every target
+	@grep -hE '^[a-z-]+:.*##' Makefile | sort | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(BIN)/uv: requirements/uv.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	@touch $@
+
+$(BIN)/dalsegno: $(BIN)/uv requirements/local.txt pyproject.toml
+	$(INSTALL) --require-hashes -r requirements/local.txt
+	$(INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(BIN)/.dev: $(BIN)/dalsegno requirements/dev.txt
+	$(INSTALL) --require-hashes -r requirements/dev.txt
+	@touch $@
+
+demo: $(BIN)/dalsegno ## Set up, then run the whole loop on the Titanic passengers
+	$(BIN)/dalsegno demo demo
+
+test: $(BIN)/.dev ## Set up, then run the tests
+	$(BIN)/python -P -m pytest
+
+lint: $(BIN)/.dev ## Check format, style, types, layers and compiled pipelines
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/dalsegno compile --check
+
+format: $(BIN)/.dev ## Format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+compile: $(BIN)/dalsegno ## Write every pipeline and component to build/*.yaml
+	$(BIN)/dalsegno compile
+
+bench: $(BIN)/.dev ## Measure speed beside named peers
+	$(BIN)/python -P -m benchmarks
+
+soak: $(BIN)/.dev ## Kill runs, tasks and servers 1,000 times and look for damage
+	$(BIN)/python -P -m pytest tests/soak -m soak
+
+lock: $(BIN)/uv ## Renew the hashed lock files
+	$(LOCK) requirements/uv.in -o requirements/uv.txt
+	$(LOCK) requirements/local.in -o requirements/local.txt
+	$(LOCK) requirements/dev.in -c requirements/local.txt -o requirements/dev.txt
+
+clean: ## Remove the environment and what the demo wrote
+	rm -rf .venv demo *.egg-info
