@@ -1,13 +1,13 @@
 """Every error that Dalsegno raises on purpose.
 
-    DalsegnoError
-    ├── InputError                what the user gave: data, arguments, names; a retry cannot help
-    │   ├── NotFoundError         a run, task, data set, release or object that is not there
-    │   └── BrokenExamplesError   data that must not go further down the line
-    ├── ConfigurationError        settings or environment; mend them, then run again
-    ├── ConflictError             somebody else was first; look, then decide
-    ├── TaskFailedError           a task's own code failed; replay it
-    └── InfrastructureError       store, network, process; worth a retry
+DalsegnoError
+├── InputError                what the user gave: data, arguments, names; a retry cannot help
+│   ├── NotFoundError         a run, task, data set, release or object that is not there
+│   └── BrokenExamplesError   data that must not go further down the line
+├── ConfigurationError        settings or environment; mend them, then run again
+├── ConflictError             somebody else was first; look, then decide
+├── TaskFailedError           a task's own code failed; replay it
+└── InfrastructureError       store, network, process; worth a retry
 """
 
 from __future__ import annotations

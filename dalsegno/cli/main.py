@@ -1,0 +1,67 @@
+"""The command line: parsing, printing, exit codes. Everything heavy is imported in a command."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+from collections.abc import Iterator
+
+import typer
+
+from dalsegno.cli import compiling, demo, releasing, running, serving
+from dalsegno.cli.output import fail
+from dalsegno.errors import DalsegnoError, TaskFailedError
+
+FAILED, MISUSED, STOPPED = 1, 2, 130
+
+app = typer.Typer(
+    name="dalsegno",
+    help="Run, inspect and release Kubeflow pipelines here; every task can be played again.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for module in (running, compiling, releasing, serving, demo):
+    module.register(app)
+
+
+@app.callback()
+def options(
+    store: str | None = typer.Option(
+        None, "--store", help="Object store: a folder, s3://…, minio://…, gs://…"
+    ),
+    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
+) -> None:
+    """Settings come from dalsegno.toml and DALSEGNO_… variables; options win over both."""
+    if store:
+        os.environ["DALSEGNO_STORE_URI"] = store
+    if debug:
+        os.environ["_DALSEGNO_DEBUG"] = "1"
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+
+
+def main() -> None:
+    """Run the command line; one line and the next command for every error that is ours."""
+    with _errors():
+        app()
+
+
+@contextlib.contextmanager
+def _errors() -> Iterator[None]:
+    try:
+        yield
+    except DalsegnoError as error:
+        if os.environ.get("_DALSEGNO_DEBUG"):
+            raise
+        fail(error)
+        sys.exit(FAILED if isinstance(error, TaskFailedError) else MISUSED)
+    except KeyboardInterrupt:
+        sys.stderr.write("stopped\n")
+        sys.exit(STOPPED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(FAILED)

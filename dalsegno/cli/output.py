@@ -1,0 +1,71 @@
+"""How results look: tables for people, JSON for programs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, is_dataclass
+from typing import TYPE_CHECKING, Any
+
+from dalsegno.errors import DalsegnoError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_COLOURS = {
+    "succeeded": "green",
+    "cached": "cyan",
+    "running": "yellow",
+    "failed": "red",
+    "lost": "red",
+    "cancelled": "magenta",
+    "skipped": "bright_black",
+}
+
+
+def console() -> Console:
+    """Return a console on standard output."""
+    from rich.console import Console
+
+    return Console(highlight=False, soft_wrap=False)
+
+
+def print_json(value: Any) -> None:
+    """Print a value, dataclasses included, as JSON."""
+    sys.stdout.write(json.dumps(value, indent=2, default=_plain, ensure_ascii=False) + "\n")
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str = "") -> None:
+    """Print rows below headings; states are coloured, None is left blank."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(*columns, title=title or None, title_justify="left", box=box.SIMPLE_HEAD)
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row))
+    console().print(table)
+
+
+def fail(error: DalsegnoError) -> None:
+    """Say what went wrong and which command comes next."""
+    sys.stderr.write(f"error: {error}\n")
+    if error.next_command:
+        sys.stderr.write(f"  next: {error.next_command}\n")
+
+
+def seconds(value: float | None) -> str:
+    """Write a duration for a table."""
+    return "" if value is None else f"{value:.1f}" if value >= 1 else f"{value:.2f}"
+
+
+def _cell(value: Any) -> str:
+    from rich.markup import escape
+
+    text = "" if value is None else escape(str(value))
+    colour = _COLOURS.get(text)
+    return f"[{colour}]{text}[/{colour}]" if colour else text
+
+
+def _plain(value: Any) -> Any:
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else str(value)

@@ -1,0 +1,110 @@
+"""Finds a pipeline by name, by `.py` file or by compiled `.yaml`, and compiles it."""
+
+from __future__ import annotations
+
+import functools
+import subprocess
+import sys
+import tempfile
+import warnings
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any
+
+from dalsegno.engine.spec import Pipeline, parse_pipeline
+from dalsegno.errors import InputError, NotFoundError
+
+GROUP = "dalsegno.pipelines"
+
+# Compiles FILE in a process of its own, where the file's folder comes first on the path, as it
+# does for `python FILE`: a user's `components` package wins over ours there, and only there.
+_COMPILE = """
+import importlib.util, pathlib, sys
+path, function, target = pathlib.Path(sys.argv[1]).absolute(), sys.argv[2], sys.argv[3]
+sys.path.insert(0, str(path.parent))
+spec = importlib.util.spec_from_file_location(path.stem, path)
+module = importlib.util.module_from_spec(spec)
+sys.modules[path.stem] = module
+spec.loader.exec_module(module)
+from kfp import compiler
+from kfp.dsl import base_component, graph_component
+here = {n: c for n, c in vars(module).items() if isinstance(c, base_component.BaseComponent)}
+graphs = {n: c for n, c in here.items() if isinstance(c, graph_component.GraphComponent)}
+found = here if function else graphs or here
+if function and function not in found or not function and len(found) != 1:
+    sys.exit(f"got pipelines {sorted(found)}, want " + (repr(function) if function else "one"))
+compiler.Compiler().compile(found[function] if function else next(iter(found.values())), target)
+"""
+
+
+def load_pipeline(name: str) -> Pipeline:
+    """Return a compiled pipeline.
+
+    Args:
+        name: One of ours (`training`), `FILE.yaml`, `FILE.py` or `FILE.py:function`.
+
+    Raises:
+        NotFoundError: There is no such pipeline or file.
+        InputError: The file is no pipeline.
+    """
+    file_name, _, function = name.partition(":") if ".py:" in name else (name, "", "")
+    path = Path(file_name)
+    if path.suffix in {".yaml", ".yml", ".json", ".py"}:
+        if not path.is_file():
+            raise NotFoundError(f"pipeline {name!r}: no such file")
+        return _compile_file(path, function) if path.suffix == ".py" else _read(path)
+    return compile_object(_entry_point(name).load())
+
+
+def known_pipelines() -> dict[str, EntryPoint]:
+    """Return the installed pipelines by name."""
+    return {point.name: point for point in sorted(entry_points(group=GROUP))}
+
+
+def compile_object(component: Any) -> Pipeline:
+    """Compile a pipeline or a component that is a Python object.
+
+    Raises:
+        InputError: KFP warns about it: what it warns of would not work as written.
+    """
+    from kfp import compiler
+
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        warnings.simplefilter("error", UserWarning)
+        target = Path(folder) / "pipeline.yaml"
+        compiler.Compiler().compile(component, str(target))
+        return parse_pipeline(target.read_text(), component.name)
+
+
+@functools.cache
+def _entry_point(name: str) -> EntryPoint:
+    known = known_pipelines()
+    if name not in known:
+        raise NotFoundError(
+            f"pipeline {name!r}: not found, known are {', '.join(known)}, or a .py or .yaml file",
+            "dalsegno run --help",
+        )
+    return known[name]
+
+
+def _read(path: Path) -> Pipeline:
+    try:
+        return parse_pipeline(path.read_text(), path.name)
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: got bytes that are no text, want compiled YAML") from error
+
+
+def _compile_file(path: Path, function: str) -> Pipeline:
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / "pipeline.yaml"
+        done = subprocess.run(  # noqa: S603
+            [sys.executable, "-P", "-c", _COMPILE, str(path), function, str(target)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+            raise InputError(f"{path}: does not compile: {reason}", f"{sys.executable} {path}")
+        return parse_pipeline(target.read_text(), path.name)

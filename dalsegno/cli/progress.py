@@ -1,0 +1,86 @@
+"""Progress of a run: what works now in a live line, what ended in lines that stay."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from rich.live import Live
+
+    from dalsegno.engine.context import TaskEvent
+
+_MARKS = {
+    "succeeded": ("✓", "green"),
+    "cached": ("=", "cyan"),
+    "failed": ("✗", "red"),
+    "skipped": ("-", "bright_black"),
+    "cancelled": ("!", "magenta"),
+}
+
+
+class Progress:
+    """Prints a line for every task that ends; on a terminal also which ones work.
+
+    Args:
+        title: What runs.
+        is_quiet: Print nothing.
+    """
+
+    def __init__(self, title: str, *, is_quiet: bool = False) -> None:
+        self.title = title
+        self.is_quiet = is_quiet
+        self.working: dict[str, float] = {}
+        self._live: Live | None = None
+
+    def __enter__(self) -> Self:
+        if not self.is_quiet:
+            from rich.console import Console
+            from rich.live import Live
+
+            console = Console(highlight=False)
+            self._live = Live(console=console, get_renderable=self._line, transient=True)
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._live:
+            self.working.clear()
+            self._live.stop()
+
+    def tell(self, event: TaskEvent) -> None:
+        """Show one event."""
+        if not self._live:
+            return
+        if event.state == "running":
+            self.working[event.path] = time.monotonic()
+            return
+        self.working.pop(event.path, None)
+        mark, colour = _MARKS.get(event.state, ("?", "yellow"))
+        took = f"{event.seconds:6.2f} s" if event.seconds is not None else " " * 8
+        why = f"  {_first_line(event.message)}" if event.message else ""
+        from rich.markup import escape
+
+        self._live.console.print(
+            f"  [{colour}]{mark}[/{colour}] {took}  {escape(self.title)}/{escape(event.path)}"
+            f"[dim]{escape(why)}[/dim]"
+        )
+
+    def _line(self) -> str:
+        if not self.working or not sys.stdout.isatty():
+            return ""
+        now = time.monotonic()
+        tasks = ", ".join(f"{path} {now - since:.0f} s" for path, since in self.working.items())
+        return f"  … {tasks}"
+
+
+def _first_line(message: str) -> str:
+    line = message.strip().splitlines()[0] if message.strip() else ""
+    return line if len(line) <= 100 else line[:97] + "..."  # noqa: PLR2004

@@ -1,0 +1,153 @@
+"""Moves a task's artifacts between the object store and this machine.
+
+In a store that is a folder the task reads and writes in place. For any other store the inputs are
+fetched to a scratch folder first and the outputs uploaded afterwards, as KFP's launcher does.
+"""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+from dalsegno.engine.context import Context
+from dalsegno.engine.resolve import Artifact, Inputs
+from dalsegno.errors import DalsegnoError, InputError
+from dalsegno.runs.record import run_key
+from dalsegno.store import Digest, digest_of
+
+_DEFAULT_TYPE = {"schemaTitle": "system.Artifact", "schemaVersion": "0.0.1"}
+
+
+def provision(
+    context: Context, path: str, attempt: int, component: dict[str, Any], inputs: Inputs
+) -> dict[str, Any]:
+    """Make the executor input of a task: what it reads, and where its outputs go.
+
+    URIs are those of the store, as they stand in the record.
+    """
+    root = context.store.uri_of(run_key(context.run_id, "artifacts", path, str(attempt)))
+    outputs = component.get("outputDefinitions", {})
+    artifacts = {
+        name: {
+            "artifacts": [
+                {
+                    "name": name,
+                    "type": definition.get("artifactType", _DEFAULT_TYPE),
+                    "uri": f"{root}/{name}",
+                    "metadata": definition.get("metadata", {}),
+                }
+            ]
+        }
+        for name, definition in outputs.get("artifacts", {}).items()
+    }
+    parameters = {name: {"outputFile": f"{root}/{name}"} for name in outputs.get("parameters", {})}
+    return {
+        "inputs": {
+            "parameterValues": inputs.parameters,
+            "artifacts": {name: {"artifacts": found} for name, found in inputs.artifacts.items()},
+        },
+        "outputs": {
+            "parameters": parameters,
+            "artifacts": artifacts,
+            "outputFile": f"{root}/output_metadata.json",
+        },
+    }
+
+
+def localise(context: Context, executor_input: dict[str, Any], scratch: Path) -> dict[str, Any]:
+    """Return the executor input with paths of this machine; fetches inputs where needed.
+
+    Raises:
+        InputError: An input artifact is not there.
+    """
+    if _is_local(context.store.uri):
+        for artifact in _artifacts(executor_input["inputs"]):
+            _check_there(artifact["uri"])
+        root = Path(executor_input["outputs"]["outputFile"]).parent
+        root.mkdir(parents=True, exist_ok=True)
+        return executor_input
+    local = copy.deepcopy(executor_input)
+    for number, artifact in enumerate(_artifacts(local["inputs"])):
+        if not _is_local(artifact["uri"]):
+            target = scratch / "inputs" / str(number) / artifact["uri"].rpartition("/")[2]
+            context.store.download(context.store.key_of(artifact["uri"]), target)
+            artifact["uri"] = str(target)
+    root = local["outputs"]["outputFile"].rpartition("/")[0]
+    folder = scratch / "outputs"
+    folder.mkdir(parents=True, exist_ok=True)
+    for artifact in _artifacts(local["outputs"]):
+        artifact["uri"] = artifact["uri"].replace(root, str(folder), 1)
+    for parameter in local["outputs"]["parameters"].values():
+        parameter["outputFile"] = parameter["outputFile"].replace(root, str(folder), 1)
+    local["outputs"]["outputFile"] = str(folder / "output_metadata.json")
+    return local
+
+
+def publish(
+    context: Context, executor_input: dict[str, Any], local: dict[str, Any], written: dict[str, Any]
+) -> dict[str, list[Artifact]]:
+    """Put a task's output artifacts into the store and digest them.
+
+    Args:
+        written: The executor output that the task wrote, with paths of this machine.
+
+    Returns:
+        Output artifacts by name, as later tasks get them.
+    """
+    outputs: dict[str, list[Artifact]] = {}
+    for name, planned in executor_input["outputs"]["artifacts"].items():
+        artifact = dict(planned["artifacts"][0])
+        local_uri = local["outputs"]["artifacts"][name]["artifacts"][0]["uri"]
+        said = (written.get("artifacts", {}).get(name, {}).get("artifacts") or [{}])[0]
+        artifact["metadata"] = {**artifact["metadata"], **said.get("metadata", {})}
+        path = Path(said.get("custom_path") or said.get("uri") or local_uri)
+        if said.get("uri") and said["uri"] != local_uri and not said.get("custom_path"):
+            artifact["uri"] = said["uri"] if _is_local(context.store.uri) else artifact["uri"]
+        if path.exists():
+            _publish_file(context, artifact, path)
+        outputs[name] = [artifact]
+    return outputs
+
+
+def _publish_file(context: Context, artifact: Artifact, path: Path) -> None:
+    uri = artifact["uri"]
+    if uri == str(path):
+        context.digests[uri] = digest_of(path)
+    else:
+        context.digests[uri] = context.store.upload(path, context.store.key_of(uri))
+
+
+def digest_list(context: Context, artifacts: list[Artifact]) -> list[dict[str, Any]]:
+    """Describe artifacts for a record: URI, digest and size (None where nothing is)."""
+    described = []
+    for artifact in artifacts:
+        digest = context.digests.get(artifact["uri"]) or _digest_uri(artifact["uri"])
+        if digest is None:
+            described.append({"uri": artifact["uri"], "sha256": None, "size_bytes": None})
+            continue
+        context.digests[artifact["uri"]] = digest
+        described.append({"uri": artifact["uri"], **vars(digest)})
+    return described
+
+
+def _digest_uri(uri: str) -> Digest | None:
+    if not _is_local(uri) or not Path(uri).exists():
+        return None
+    try:
+        return digest_of(Path(uri))
+    except (OSError, DalsegnoError):
+        return None
+
+
+def _artifacts(group: dict[str, Any]) -> list[Artifact]:
+    return [item for found in group["artifacts"].values() for item in found["artifacts"]]
+
+
+def _is_local(uri: str) -> bool:
+    return "://" not in uri
+
+
+def _check_there(uri: str) -> None:
+    if _is_local(uri) and not Path(uri).exists():
+        raise InputError(f"input artifact: nothing at {uri}, want what the task before wrote")

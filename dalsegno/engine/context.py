@@ -1,0 +1,63 @@
+"""What every part of a running pipeline shares."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dalsegno.engine.spec import Pipeline
+from dalsegno.runs.record import State
+from dalsegno.runs.recorder import Recorder
+from dalsegno.store import Digest, Store
+
+
+@dataclass(frozen=True)
+class TaskEvent:
+    """Something happened to a task, worth telling a person.
+
+    Attributes:
+        path: Address of the task in its run.
+        seconds: How long it took, once it ended.
+        message: Why, if it did not end well.
+    """
+
+    path: str
+    state: State
+    attempt: int = 1
+    seconds: float | None = None
+    message: str | None = None
+
+
+Listener = Callable[[TaskEvent], None]
+
+
+@dataclass
+class Context:
+    """One run: the pipeline, where it is recorded, and what limits it.
+
+    Attributes:
+        environment: Variables that every task's process gets.
+        slots: Bounds how many tasks work at once.
+        work_dir: Scratch folder of this run on this machine.
+        digests: Digest of every artifact known so far, by URI.
+    """
+
+    pipeline: Pipeline
+    recorder: Recorder
+    environment: Mapping[str, str]
+    slots: asyncio.Semaphore
+    listener: Listener
+    work_dir: Path
+    digests: dict[str, Digest] = field(default_factory=dict)
+
+    @property
+    def store(self) -> Store:
+        """Where the run is recorded."""
+        return self.recorder.store
+
+    @property
+    def run_id(self) -> str:
+        """Id of the run."""
+        return self.recorder.run.run_id

@@ -1,0 +1,69 @@
+"""The one place that touches KFP's Python executor.
+
+Plays a lightweight component in the current process: the source text of the component is loaded
+as a module, and KFP's own executor reads the executor input, calls the function and writes the
+executor output.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import linecache
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+_MODULE = "ephemeral_component"
+
+
+def load(source_path: Path, function: str, executor_input: dict[str, Any]) -> Callable[[], object]:
+    """Make a component function ready to run on its executor input.
+
+    Args:
+        source_path: File with the source text of the component.
+        function: Name of the function in it.
+        executor_input: KFP's ExecutorInput as JSON, artifact URIs being local paths.
+
+    Returns:
+        What runs the function and writes the executor output.
+    """
+    os.environ.setdefault("_KFP_RUNTIME", "true")  # kfp then imports without its dependencies
+    from kfp.dsl.executor import Executor
+
+    code = getattr(_load(source_path), function)
+    return Executor(executor_input=executor_input, function_to_execute=code).execute
+
+
+def describe_error(error: BaseException) -> dict[str, Any]:
+    """Say what failed and where: type, message, and the last frame outside of KFP."""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [frame for frame in frames if not _is_machinery(frame.filename)]
+    where = ours[-1] if ours else frames[-1] if frames else None
+    return {
+        "type": type(error).__name__,
+        "message": str(error) or type(error).__name__,
+        "file": where.filename if where else None,
+        "line": where.lineno if where else None,
+        "function": where.name if where else None,
+        "next_command": getattr(error, "next_command", None),
+        "retryable": bool(getattr(error, "retryable", False)),
+    }
+
+
+def _is_machinery(filename: str) -> bool:
+    return f"{os.sep}kfp{os.sep}" in filename or filename == __file__ or filename.startswith("<")
+
+
+def _load(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(_MODULE, path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"no Python module at {path}")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[_MODULE] = module
+    linecache.checkcache(str(path))
+    spec.loader.exec_module(module)
+    return module

@@ -1,0 +1,135 @@
+"""Runs a compiled pipeline on this machine, as KFP's driver and launcher would on a cluster."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dalsegno.engine.context import Context, Listener, TaskEvent
+from dalsegno.engine.graph import run_graph
+from dalsegno.engine.resolve import Result, Scope
+from dalsegno.engine.spec import Pipeline
+from dalsegno.runs.record import RunRecord, State
+from dalsegno.runs.recorder import Recorder
+from dalsegno.store import Store
+
+
+def ignore(_: TaskEvent) -> None:
+    """Listen to nothing."""
+
+
+def run_pipeline(
+    pipeline: Pipeline,
+    arguments: dict[str, Any],
+    store: Store,
+    *,
+    environment: Mapping[str, str] | None = None,
+    jobs: int | None = None,
+    listener: Listener = ignore,
+    run_id: str | None = None,
+) -> RunRecord:
+    """Run a pipeline and keep its record.
+
+    Args:
+        arguments: Pipeline parameters by name.
+        store: Where the record and the artifacts go.
+        environment: Variables for every task on top of this process' own.
+        jobs: How many tasks work at once; default: the cores.
+        listener: Told whatever happens to a task.
+        run_id: Name of the run; default: a new one.
+
+    Returns:
+        The record as it was written at the end. A failed run returns; it does not raise.
+
+    Raises:
+        InputError: The arguments do not fit the pipeline.
+        KeyboardInterrupt: The run was stopped by a signal; its record is complete.
+    """
+    complete = pipeline.arguments(arguments)
+    recorder = Recorder.start(
+        store,
+        pipeline.name,
+        pipeline.text,
+        pipeline.sha256,
+        complete,
+        run_id=run_id,
+        commit=git_commit(),
+    )
+    with tempfile.TemporaryDirectory(prefix="dalsegno-", ignore_cleanup_errors=True) as work_dir:
+        slots = asyncio.Semaphore(jobs or os.cpu_count() or 1)
+        variables = {**os.environ, "_KFP_RUNTIME": "true", **(environment or {})}
+        context = Context(pipeline, recorder, variables, slots, listener, Path(work_dir))
+        return _finish(context, complete)
+
+
+def _finish(context: Context, arguments: dict[str, Any]) -> RunRecord:
+    recorder = context.recorder
+    try:
+        result = asyncio.run(_run(context, arguments))
+    except (KeyboardInterrupt, asyncio.CancelledError) as stop:
+        recorder.finish(State.CANCELLED, "stopped by a signal", {})
+        raise KeyboardInterrupt from stop
+    except BaseException as error:
+        recorder.finish(State.FAILED, f"{type(error).__name__}: {error}", {})
+        raise
+    state = State.FAILED if result.state is State.FAILED else State.SUCCEEDED
+    return recorder.finish(state, result.error, outputs_of(result))
+
+
+async def _run(context: Context, arguments: dict[str, Any]) -> Result:
+    root = context.pipeline.root
+    scope = Scope(arguments, {}, placeholders(context))
+    main = asyncio.ensure_future(run_graph(context, root, scope, ""))
+    loop = asyncio.get_running_loop()
+    try:
+        loop.add_signal_handler(signal.SIGTERM, main.cancel)
+    except (NotImplementedError, RuntimeError, ValueError):
+        return await main  # not in the main thread: the caller deals with signals
+    try:
+        return await main
+    finally:
+        loop.remove_signal_handler(signal.SIGTERM)
+
+
+def placeholders(context: Context) -> dict[str, str]:
+    """Values of the placeholders that KFP fills in when it resolves a task's inputs."""
+    run = context.recorder.run
+    return {
+        "{{$.pipeline_job_name}}": run.run_id,
+        "{{$.pipeline_job_resource_name}}": run.run_id,
+        "{{$.pipeline_job_uuid}}": run.run_id,
+        "{{$.pipeline_task_uuid}}": run.run_id,
+        "{{$.pipeline_job_create_time_utc}}": run.created_at,
+        "{{$.pipeline_job_schedule_time_utc}}": run.created_at,
+        "{{$.pipeline_root}}": context.store.uri_of(f"runs/{run.run_id}/artifacts"),
+    }
+
+
+def outputs_of(result: Result) -> dict[str, Any]:
+    """Outputs of the pipeline for its record: parameters by value, artifacts by URI."""
+    uris = {name: [item["uri"] for item in found] for name, found in result.artifacts.items()}
+    return (
+        {"parameters": result.parameters, "artifacts": uris} if (result.parameters or uris) else {}
+    )
+
+
+def git_commit() -> str | None:
+    """Commit of the checkout that this code runs from, if it runs from one."""
+    try:
+        done = subprocess.run(
+            ["git", "rev-parse", "HEAD"],  # noqa: S607
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=10,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

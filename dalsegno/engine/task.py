@@ -1,0 +1,220 @@
+"""Runs one task: executor input, record, process, outputs, again where it may be retried."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import platform
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dalsegno.engine import artifacts
+from dalsegno.engine.context import Context, TaskEvent
+from dalsegno.engine.process import Outcome, run_worker
+from dalsegno.engine.resolve import Inputs, Result
+from dalsegno.engine.spec import lightweight_source
+from dalsegno.engine.values import normalise
+from dalsegno.errors import ConfigurationError, DalsegnoError
+from dalsegno.runs.liveness import boot_id
+from dalsegno.runs.record import State, TaskRecord, attempt_key, timestamp
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task with all that is known before it starts."""
+
+    path: str
+    spec: dict[str, Any]
+    component: dict[str, Any]
+    executor: dict[str, Any]
+    inputs: Inputs
+
+
+async def run_task(context: Context, task: Task) -> Result:
+    """Run a container task until it succeeds or has no attempts left."""
+    policy = task.spec.get("retryPolicy", {})
+    attempts = 1 + int(policy.get("maxRetryCount", 0))
+    for attempt in range(1, attempts + 1):
+        async with context.slots:
+            result = await _Attempt(context, task, attempt).run()
+        if result.state.is_success or attempt == attempts:
+            return result
+        await asyncio.sleep(_backoff_seconds(policy, attempt))
+    raise AssertionError("a task has at least one attempt")
+
+
+async def import_artifact(context: Context, task: Task) -> Result:
+    """Run an importer task: name an artifact that is there already."""
+    importer = task.executor["importer"]
+    source = importer["artifactUri"]
+    uri = source.get("constant") or task.inputs.parameters[source["runtimeParameter"]]
+    if uri.startswith("file://"):
+        uri = uri.removeprefix("file://")
+    name, definition = next(iter(task.component["outputDefinitions"]["artifacts"].items()))
+    artifact = {
+        "name": name,
+        "type": importer.get("typeSchema") or definition.get("artifactType"),
+        "uri": uri,
+        "metadata": normalise(importer.get("metadata", {})),
+    }
+    record = _new_record(context, task, 1, {})
+    record.state, record.executor, record.started_at = State.SUCCEEDED, "importer", timestamp()
+    record.outputs = {name: artifacts.digest_list(context, [artifact])}
+    record.seconds, record.finished_at = 0.0, timestamp()
+    if "://" not in uri and record.outputs[name][0]["sha256"] is None:
+        record.state = State.FAILED
+        record.error = {"type": "InputError", "message": f"importer: nothing at {uri}"}
+    context.recorder.task(record)
+    context.listener(TaskEvent(task.path, record.state, 1, 0.0, _message(record)))
+    return Result(record.state, artifacts={name: [artifact]}, error=_message(record))
+
+
+class _Attempt:
+    """One attempt of one task, recorded before and after."""
+
+    def __init__(self, context: Context, task: Task, attempt: int) -> None:
+        self.context = context
+        self.task = task
+        self.attempt = attempt
+        planned = artifacts.provision(context, task.path, attempt, task.component, task.inputs)
+        self.record = _new_record(context, task, attempt, planned)
+        self.scratch = context.work_dir / task.path / str(attempt)
+        self.result = Result(State.FAILED)
+
+    async def run(self) -> Result:
+        """Play the attempt; whatever happens, the record says so."""
+        started = time.monotonic()
+        self.record.state, self.record.started_at = State.RUNNING, timestamp()
+        try:
+            await asyncio.to_thread(self._before)
+            self.context.listener(TaskEvent(self.task.path, State.RUNNING, self.attempt))
+            outcome = await self._play()
+            await asyncio.to_thread(self._after, outcome)
+        except asyncio.CancelledError:
+            self.record.state = State.CANCELLED
+            self.record.error = {"type": "Cancelled", "message": "the run was stopped"}
+            raise
+        except (DalsegnoError, OSError) as error:
+            self.record.state = State.FAILED
+            self.record.error = {"type": type(error).__name__, "message": str(error)}
+        finally:
+            self.record.seconds = round(time.monotonic() - started, 3)
+            self.record.finished_at = timestamp()
+            self._keep_log()
+            self.context.recorder.task(self.record)
+            message = _message(self.record)
+            event = TaskEvent(
+                self.task.path, self.record.state, self.attempt, self.record.seconds, message
+            )
+            self.context.listener(event)
+        self.result.state, self.result.error = self.record.state, _message(self.record)
+        return self.result
+
+    def _before(self) -> None:
+        self.scratch.mkdir(parents=True, exist_ok=True)
+        self.record.inputs = {
+            name: artifacts.digest_list(self.context, found)
+            for name, found in self.task.inputs.artifacts.items()
+        }
+        self.log_path.parent.mkdir(parents=True, exist_ok=True)
+        self.local = artifacts.localise(self.context, self.record.executor_input, self.scratch)
+
+    async def _play(self) -> Outcome:
+        source = lightweight_source(tuple(self.record.command))
+        if source is None:
+            raise ConfigurationError(
+                f"task {self.task.path!r}: got a container component ({self.record.image}), "
+                "want a lightweight Python component"
+            )
+        source_path = self.scratch / "ephemeral_component.py"
+        source_path.write_text(source)
+        request = {
+            "source": str(source_path),
+            "function": _function_name(self.record.args),
+            "executor_input": self.local,
+            "outcome": str(self.scratch / "outcome.json"),
+        }
+        environment = {**self.context.environment, **self.record.environment}
+        return await run_worker(request, self.log_path, environment, self._started)
+
+    async def _started(self, pid: int) -> None:
+        self.record.pid, self.record.boot_id = pid, boot_id()
+        self.record.heartbeat_at = timestamp()
+        self.context.recorder.task(self.record)
+
+    def _after(self, outcome: Outcome) -> None:
+        self.record.exit_code, self.record.error = outcome.exit_code, outcome.error
+        if outcome.logic_seconds is not None:
+            self.record.logic_seconds = round(outcome.logic_seconds, 3)
+        if outcome.error:
+            self.record.state = State.FAILED
+            return
+        output_file = Path(self.local["outputs"]["outputFile"])
+        written = json.loads(output_file.read_text()) if output_file.exists() else {}
+        planned = self.record.executor_input
+        found = artifacts.publish(self.context, planned, self.local, written)
+        self.record.executor_output = {
+            "parameterValues": written.get("parameterValues", {}),
+            "artifacts": {name: {"artifacts": items} for name, items in found.items()},
+        }
+        self.record.outputs = {
+            name: artifacts.digest_list(self.context, items) for name, items in found.items()
+        }
+        self.record.state = State.SUCCEEDED
+        self.result.parameters = dict(written.get("parameterValues", {}))
+        self.result.artifacts = found
+
+    @property
+    def log_path(self) -> Path:
+        """Where the output of the task goes: into the record where that is a folder."""
+        key = attempt_key(self.context.run_id, self.task.path, self.attempt, "log.txt")
+        uri = self.context.store.uri_of(key)
+        return self.scratch / "log.txt" if "://" in uri else Path(uri)
+
+    def _keep_log(self) -> None:
+        key = attempt_key(self.context.run_id, self.task.path, self.attempt, "log.txt")
+        if "://" in self.context.store.uri_of(key) and self.log_path.exists():
+            self.context.store.upload(self.log_path, key)
+
+
+def _new_record(
+    context: Context, task: Task, attempt: int, executor_input: dict[str, Any]
+) -> TaskRecord:
+    container = task.executor.get("container", {})
+    return TaskRecord(
+        run_id=context.run_id,
+        task=task.path,
+        attempt=attempt,
+        component=task.spec["componentRef"]["name"],
+        state=State.PENDING,
+        executor="process",
+        image=container.get("image", ""),
+        command=container.get("command", []),
+        args=container.get("args", []),
+        executor_input=executor_input,
+        component_spec=task.component,
+        environment={item["name"]: item.get("value", "") for item in container.get("env", [])},
+        python=platform.python_version(),
+    )
+
+
+def _function_name(args: list[str]) -> str:
+    return args[args.index("--function_to_execute") + 1]
+
+
+def _message(record: TaskRecord) -> str | None:
+    return str(record.error["message"]) if record.error else None
+
+
+def _backoff_seconds(policy: dict[str, Any], attempt: int) -> float:
+    first, factor, most = (
+        float(str(policy.get(name, default)).rstrip("s"))
+        for name, default in (
+            ("backoffDuration", 0),
+            ("backoffFactor", 2.0),
+            ("backoffMaxDuration", 3600),
+        )
+    )
+    return min(first * factor ** (attempt - 1), most)

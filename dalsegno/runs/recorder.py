@@ -1,0 +1,108 @@
+"""Writes the record of a local run while it happens."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+from dalsegno.errors import DalsegnoError
+from dalsegno.runs.liveness import HEARTBEAT_SECONDS, this_process
+from dalsegno.runs.record import (
+    RunRecord,
+    State,
+    TaskRecord,
+    TaskSummary,
+    check_run_id,
+    new_run_id,
+    run_key,
+    summarise,
+    timestamp,
+    to_json,
+)
+from dalsegno.store import Store
+
+_log = logging.getLogger(__name__)
+
+
+class Recorder:
+    """Keeps `run.json` and the tasks' records true, before and after anything happens.
+
+    A heartbeat rewrites `run.json` every few seconds. Safe to use from several threads.
+    """
+
+    def __init__(self, store: Store, run: RunRecord) -> None:
+        self.store = store
+        self.run = run
+        self._lock = threading.Lock()
+        self._stopped = threading.Event()
+        self._started = time.monotonic()
+        self._beat = threading.Thread(target=self._heartbeat, name="heartbeat", daemon=True)
+
+    @classmethod
+    def start(
+        cls,
+        store: Store,
+        pipeline: str,
+        text: str,
+        sha256: str,
+        parameters: dict[str, Any],
+        *,
+        run_id: str | None = None,
+        commit: str | None = None,
+    ) -> Recorder:
+        """Write the record of a run that begins now.
+
+        Args:
+            text: The compiled pipeline.
+            run_id: Given where somebody else names the run; must be new.
+
+        Raises:
+            ConflictError: The run id is taken.
+        """
+        now = datetime.now(UTC)
+        run_id = check_run_id(run_id or new_run_id(pipeline, now))
+        run = RunRecord(
+            run_id, pipeline, State.RUNNING, parameters, sha256, timestamp(now), commit=commit
+        )
+        run.process, run.heartbeat_at = this_process(), timestamp()
+        store.create(run_key(run_id, "run.json"), to_json(run))
+        store.put(run_key(run_id, "pipeline.yaml"), text.encode())
+        recorder = cls(store, run)
+        recorder._beat.start()
+        return recorder
+
+    def task(self, record: TaskRecord) -> None:
+        """Write one attempt's record, and its line in the run's record."""
+        self.store.put(f"{record.folder}/record.json", to_json(record))
+        self.summary(record.task, summarise(record))
+
+    def summary(self, path: str, summary: TaskSummary) -> None:
+        """Change one task's line in the run's record; the next heartbeat writes it."""
+        with self._lock:
+            self.run.tasks[path] = summary
+
+    def finish(self, state: State, error: str | None, outputs: dict[str, Any]) -> RunRecord:
+        """Write how the run ended."""
+        self._stopped.set()
+        self._beat.join()
+        with self._lock:
+            self.run.state, self.run.error, self.run.outputs = state, error, outputs
+            self.run.finished_at = timestamp()
+            self.run.seconds = round(time.monotonic() - self._started, 3)
+            self._write()
+        return self.run
+
+    def _heartbeat(self) -> None:
+        while not self._stopped.wait(HEARTBEAT_SECONDS):
+            with self._lock:
+                self.run.heartbeat_at = timestamp()
+                try:
+                    self._write()
+                except DalsegnoError as error:
+                    _log.warning("run %s: heartbeat not written: %s", self.run.run_id, error)
+
+    def _write(self) -> None:
+        self.store.put(run_key(self.run.run_id, "run.json"), to_json(self.run))

@@ -1,0 +1,38 @@
+"""A file that is no compiled pipeline is refused with what came and what was wanted."""
+
+from __future__ import annotations
+
+import pytest
+
+from dalsegno.engine.spec import check_order, parse_pipeline
+from dalsegno.errors import InputError
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        pytest.param("", "got an empty file", id="empty"),
+        pytest.param("a: [", "got invalid YAML", id="not-yaml"),
+        pytest.param("kind: Pod", "got a document with ['kind']", id="other-yaml"),
+        pytest.param(
+            "{pipelineInfo: {name: x}, root: {}, schemaVersion: 3.0.0}",
+            "got pipeline schema 3.0.0, want 2.x",
+            id="newer-schema",
+        ),
+    ],
+)
+def test_file_that_is_no_pipeline_is_refused(text, message):
+    with pytest.raises(InputError) as caught:
+        parse_pipeline(text, "file.yaml")
+    assert message in str(caught.value)
+
+
+def test_cycle_is_refused():
+    tasks = {"a": {"dependentTasks": ["b"]}, "b": {"dependentTasks": ["a"]}, "c": {}}
+    with pytest.raises(InputError, match=r"\['a', 'b'\] wait for each other"):
+        check_order(tasks, "pipeline 'x'")
+
+
+def test_unknown_producer_is_refused():
+    with pytest.raises(InputError, match="waits for 'gone'"):
+        check_order({"a": {"dependentTasks": ["gone"]}}, "pipeline 'x'")
