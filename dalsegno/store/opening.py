@@ -1,0 +1,31 @@
+"""From a URI to a store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dalsegno.errors import ConfigurationError
+from dalsegno.store.access import S3Access
+from dalsegno.store.base import Store
+from dalsegno.store.file import FileStore
+
+
+def open_store(uri: str, access: S3Access | None = None) -> Store:
+    """Open the store at a URI; nothing is read or written yet.
+
+    Args:
+        uri: A path, `file:///path`, `s3://bucket/prefix`, `minio://bucket/prefix` or
+            `gs://bucket/prefix`.
+        access: How to reach an S3 server.
+
+    Raises:
+        ConfigurationError: The URI names no kind of store, or no bucket.
+    """
+    scheme, separator, rest = uri.partition("://")
+    if not separator:
+        return FileStore(Path(uri))
+    if scheme == "file" and rest.startswith("/"):
+        return FileStore(Path(rest))
+    raise ConfigurationError(
+        f"store: got {uri!r}, want a path, file:///…, s3://bucket/…, minio://bucket/… or gs://…"
+    )
