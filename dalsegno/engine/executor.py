@@ -35,7 +35,8 @@ def load(source_path: Path, function: str, executor_input: dict[str, Any]) -> Ca
     from kfp.dsl.executor import Executor
 
     code = getattr(_load(source_path), function)
-    return Executor(executor_input=executor_input, function_to_execute=code).execute
+    executor = Executor(executor_input=executor_input, function_to_execute=code)
+    return executor.execute  # type: ignore[no-any-return]
 
 
 def describe_error(error: BaseException) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Small pipelines, one for each construct that the engine must play."""
 
-from typing import List, NamedTuple, Optional  # noqa: UP035 (KFP reads these annotations)
+from typing import List, NamedTuple, Optional
 
 from kfp import dsl
 
@@ -13,12 +13,12 @@ def add(a: int, b: int = 1) -> int:
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
-def count_up(n: int) -> List[int]:  # noqa: UP006
+def count_up(n: int) -> List[int]:
     return list(range(n))
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
-def total(values: List[int]) -> int:  # noqa: UP006
+def total(values: List[int]) -> int:
     return sum(values)
 
 
@@ -37,7 +37,7 @@ def read(data: dsl.Input[dsl.Dataset], suffix: str = "") -> str:
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
-def read_all(data: List[dsl.Dataset]) -> str:  # noqa: UP006
+def read_all(data: List[dsl.Dataset]) -> str:
     return ",".join(open(item.path).read() for item in data)
 
 
@@ -67,7 +67,7 @@ def final_state(status: dsl.PipelineTaskFinalStatus) -> str:
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def types(whole: int, real: float, yes: bool, text: str, items: list, fields: dict) -> NamedTuple(
     "Outputs", [("whole", int), ("kinds", str)]
-):  # noqa: F821
+):
     kinds = [type(value).__name__ for value in (whole, real, yes, text, *items)]
     return (whole, ",".join(kinds + [type(fields["n"]).__name__]))
 
@@ -204,3 +204,19 @@ def imported(uri: str) -> str:
 @dsl.pipeline
 def job_name() -> str:
     return write(text=dsl.PIPELINE_JOB_NAME_PLACEHOLDER).outputs["Output"]
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def leave_child(pid_file: str, seconds: float) -> None:
+    import subprocess
+    import time
+
+    child = subprocess.Popen(["sleep", str(seconds)])
+    with open(pid_file, "w") as file:
+        file.write(str(child.pid))
+    time.sleep(seconds)
+
+
+@dsl.pipeline
+def with_child(pid_file: str, seconds: float = 60.0) -> None:
+    leave_child(pid_file=pid_file, seconds=seconds)

@@ -30,7 +30,7 @@ def test_condition_is_evaluated(expression, value, holds):
 
 @pytest.mark.parametrize("expression", ["not CEL at all", f"{VALUE} + 1", f"{VALUE}['y'] == 1"])
 def test_wrong_condition_is_named(expression):
-    with pytest.raises(InputError, match="expression|condition"):
+    with pytest.raises(InputError, match=r"expression|condition"):
         condition_holds(expression, {"x": "text"})
 
 
