@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dalsegno.engine.spec import Pipeline
+from dalsegno.engine.warm import WarmWorkers
 from dalsegno.runs.record import State
 from dalsegno.runs.recorder import Recorder
 from dalsegno.store import Digest, Store
@@ -39,6 +40,7 @@ class Context:
 
     Attributes:
         environment: Variables that every task's process gets.
+        workers: Plays each task in a process of its own.
         slots: Bounds how many tasks work at once.
         work_dir: Scratch folder of this run on this machine.
         digests: Digest of every artifact known so far, by URI.
@@ -47,6 +49,7 @@ class Context:
     pipeline: Pipeline
     recorder: Recorder
     environment: Mapping[str, str]
+    workers: WarmWorkers
     slots: asyncio.Semaphore
     listener: Listener
     work_dir: Path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -13,8 +14,10 @@ from typing import Any
 
 from dalsegno.engine.context import Context, Listener, TaskEvent
 from dalsegno.engine.graph import run_graph
+from dalsegno.engine.preload import heavy_modules
 from dalsegno.engine.resolve import Result, Scope
 from dalsegno.engine.spec import Pipeline
+from dalsegno.engine.warm import WarmWorkers
 from dalsegno.runs.record import RunRecord, State
 from dalsegno.runs.recorder import Recorder
 from dalsegno.store import Store
@@ -33,6 +36,7 @@ def run_pipeline(
     jobs: int | None = None,
     listener: Listener = ignore,
     run_id: str | None = None,
+    workers: WarmWorkers | None = None,
 ) -> RunRecord:
     """Run a pipeline and keep its record.
 
@@ -43,6 +47,7 @@ def run_pipeline(
         jobs: How many tasks work at once; default: the cores.
         listener: Told whatever happens to a task.
         run_id: Name of the run; default: a new one.
+        workers: Where several runs share them; default: new ones for this run.
 
     Returns:
         The record as it was written at the end. A failed run returns; it does not raise.
@@ -61,10 +66,14 @@ def run_pipeline(
         run_id=run_id,
         commit=git_commit(),
     )
-    with tempfile.TemporaryDirectory(prefix="dalsegno-", ignore_cleanup_errors=True) as work_dir:
-        slots = asyncio.Semaphore(jobs or os.cpu_count() or 1)
-        variables = {**os.environ, "_KFP_RUNTIME": "true", **(environment or {})}
-        context = Context(pipeline, recorder, variables, slots, listener, Path(work_dir))
+    variables = {**os.environ, "_KFP_RUNTIME": "true", **(environment or {})}
+    slots = asyncio.Semaphore(jobs or os.cpu_count() or 1)
+    with contextlib.ExitStack() as stack:
+        workers = workers or stack.enter_context(WarmWorkers())
+        workers.load(heavy_modules(pipeline))
+        scratch = tempfile.TemporaryDirectory(prefix="dalsegno-", ignore_cleanup_errors=True)
+        work_dir = Path(stack.enter_context(scratch))
+        context = Context(pipeline, recorder, variables, workers, slots, listener, work_dir)
         return _finish(context, complete)
 
 

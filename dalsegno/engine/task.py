@@ -12,7 +12,7 @@ from typing import Any
 
 from dalsegno.engine import artifacts
 from dalsegno.engine.context import Context, TaskEvent
-from dalsegno.engine.process import Outcome, run_worker
+from dalsegno.engine.process import Outcome
 from dalsegno.engine.resolve import Inputs, Result
 from dalsegno.engine.spec import lightweight_source
 from dalsegno.engine.values import normalise
@@ -137,7 +137,7 @@ class _Attempt:
             "outcome": str(self.scratch / "outcome.json"),
         }
         environment = {**self.context.environment, **self.record.environment}
-        return await run_worker(request, self.log_path, environment, self._started)
+        return await self.context.workers.run(request, self.log_path, environment, self._started)
 
     async def _started(self, pid: int) -> None:
         self.record.pid, self.record.boot_id = pid, boot_id()
