@@ -7,7 +7,7 @@ import numpy as np
 from dalsegno.errors import InputError
 from dalsegno.monitoring.sketch import Array
 
-CHUNK_CELLS = 2_000_000  # bounds memory: draws times rows held at once
+CHUNK_CELLS = 500_000  # bounds memory: draws times rows held at once
 
 
 def auc(labels: Array, scores: Array) -> float:
