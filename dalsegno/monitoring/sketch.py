@@ -85,10 +85,16 @@ def as_numbers(column: pd.Series[Any]) -> Array:
 def as_labels(column: pd.Series[Any]) -> pd.Series[Any]:
     """Give text labels: whole numbers without a point, missing and empty values as None."""
     if pd.api.types.is_numeric_dtype(column.dtype):
-        numbers = pd.Series(as_numbers(column), index=column.index)
-        return numbers.map(label_of, na_action="ignore").astype(object)
+        values, places = np.unique(as_numbers(column), return_inverse=True)
+        names = [None if np.isnan(value) else label_of(value) for value in values]
+        return pd.Series(np.array(names, dtype=object)[places], index=column.index, dtype=object)
     labels = column.astype(object)
-    return labels.where(labels.notna() & (labels != ""), None).map(str, na_action="ignore")
+    return labels.where(~is_absent(column), None).map(str, na_action="ignore")
+
+
+def is_absent(column: pd.Series[Any]) -> Array:
+    """Tell which rows have no value: NaN, None or the empty text."""
+    return (column.isna() | (column.astype(object) == "")).to_numpy(dtype=bool)
 
 
 def label_of(number: float) -> str:
