@@ -62,8 +62,8 @@ def judge_slices(judged: list[SliceResult], settings: GateSettings) -> list[Find
     refusals = [
         (
             False,
-            f"slice {result.column}={result.value}: got auc {result.difference:+.4f} against the "
-            f"champion (p {result.p_value:.2g} after Holm), {want}",
+            f"slice {result.column}={result.value}: got a difference of auc of "
+            f"{result.difference:+.4f} to the champion (p {result.p_value:.2g} after Holm), {want}",
         )
         for result in judged
         if result.worse
@@ -76,4 +76,4 @@ def judge_slices(judged: list[SliceResult], settings: GateSettings) -> list[Find
 def _stated(measured: Difference, settings: GateSettings) -> str:
     level = 2 * settings.confidence - 1
     interval = f"{level:.0%} interval [{measured.lower:+.4f}, {measured.upper:+.4f}]"
-    return f"auc {measured.difference:+.4f} against the champion, {interval}"
+    return f"a difference of auc of {measured.difference:+.4f} to the champion, {interval}"

@@ -72,7 +72,7 @@ def drift_figure(drift: Drift) -> Figure:
     colours = [RED if column.drifted else BLUE for column in columns]
     axes.barh(places, [column.psi for column in columns], color=colours)
     thresholds = [column.threshold for column in columns]
-    axes.plot(thresholds, places, "|", color=GREY, markersize=12, label="threshold")
+    axes.plot(thresholds, places, "k|", markersize=12, markeredgewidth=2, label="threshold")
     axes.set_yticks(places, [column.column for column in columns], fontsize=9)
     axes.set_xlabel("population stability index (PSI)")
     axes.legend(frameon=False, fontsize=9, loc="lower right")
