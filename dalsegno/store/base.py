@@ -77,7 +77,8 @@ class Store(ABC):
     def folders(self, prefix: str = "") -> Sequence[str]:
         """Return the names of the folders directly below a folder of keys, sorted.
 
-        Costs by the number of names, not by the number of objects below them.
+        Costs by the number of names, not by the number of objects below them. Some servers go on
+        naming a folder when its last object is gone.
         """
 
     @abstractmethod
@@ -108,12 +109,15 @@ class Store(ABC):
             ConflictError: A folder that is not empty stands at the path.
         """
         check_key(key)
-        with landing(path) as arriving:
-            digest = self._fetch(key, arriving, empty=sha256 == EMPTY_SHA256)
-            if sha256 not in (None, digest.sha256):
-                got, want = digest.sha256[:12], (sha256 or "")[:12]
-                subject = self.uri_of(key)
-                raise InfrastructureError(f"{subject}: got SHA-256 {got}…, want {want}…")
+        try:
+            with landing(path) as arriving:
+                digest = self._fetch(key, arriving, empty=sha256 == EMPTY_SHA256)
+                if sha256 is not None and digest.sha256 != sha256:
+                    got = f"SHA-256 {digest.sha256[:12]}…, want {sha256[:12]}…"
+                    raise InfrastructureError(f"{self.uri_of(key)}: got {got}")
+        except OSError as error:
+            message = f"{path}: got {error.strerror}, want room and leave to write there"
+            raise InfrastructureError(message) from error
         return digest
 
     def uri_of(self, key: str) -> str:
@@ -138,18 +142,21 @@ class Store(ABC):
         try:
             return self._fetch_file(key, path)
         except NotFoundError:
-            names = [stat.key.removeprefix(f"{key}/") for stat in self.list(key)]
-            if not names and not empty:
+            found = tuple(self.list(key))
+            if not found and not empty:
                 raise
             path.mkdir()  # an empty folder has no objects: it is known by its digest alone
-            return combine(self._fetch_files(key, names, path))
+            return combine(self._fetch_files(key, found, path))
 
-    def _fetch_files(self, key: str, names: Sequence[str], folder: Path) -> dict[str, Digest]:
+    def _fetch_files(
+        self, key: str, found: Sequence[ObjectStat], folder: Path
+    ) -> dict[str, Digest]:
         digests = {}
-        for name in names:
-            target = folder / check_key(name)
+        for stat in found:
+            name = stat.key.removeprefix(f"{key}/")
+            target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            digests[name] = self._fetch_file(f"{key}/{name}", target)
+            digests[name] = self._fetch_file(stat.key, target)
         return digests
 
 

@@ -40,9 +40,24 @@ def digest_of(path: Path) -> Digest:
     """
     if path.is_dir():
         return combine({name: digest_of(file) for name, file in files_of(path)})
+    with open_file(path) as file:
+        reader = HashingReader(file)
+        for _ in blocks_of(reader):
+            pass
+    return reader.digest
+
+
+def open_file(path: Path) -> BinaryIO:
+    """Open a file to read.
+
+    Raises:
+        NotFoundError: There is nothing at the path.
+        InputError: There is something else, such as a device.
+    """
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path}: got neither file nor folder, want one")
     try:
-        with path.open("rb") as file:
-            return _digest_of_stream(file)
+        return path.open("rb")
     except FileNotFoundError as error:
         raise NotFoundError(f"{path}: got nothing, want a file or folder") from error
 
@@ -77,19 +92,34 @@ def files_of(folder: Path) -> Iterator[tuple[str, Path]]:
 
 
 class HashingReader:
-    """A readable stream that digests what is read from it, so that content is read once."""
+    """A readable stream that digests what is read from it, so that content is read once.
+
+    A transfer that goes back to read a part again does not change the digest.
+    """
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
         self._hash = hashlib.sha256()
         self._size_bytes = 0
+        self._position = 0
 
     def read(self, size: int = -1) -> bytes:
         """Read like the stream itself."""
+        again = self._size_bytes - self._position
         data = self._stream.read(size)
-        self._hash.update(data)
-        self._size_bytes += len(data)
+        self._hash.update(data[again:] if again else data)
+        self._position += len(data)
+        self._size_bytes = max(self._size_bytes, self._position)
         return data
+
+    def tell(self) -> int:
+        """Return the position, in bytes."""
+        return self._position
+
+    def seek(self, position: int, whence: int = os.SEEK_SET) -> int:
+        """Go back to a position, in bytes, that was read before."""
+        self._position = self._stream.seek(position, whence)
+        return self._position
 
     @property
     def digest(self) -> Digest:
@@ -100,10 +130,3 @@ class HashingReader:
 def blocks_of(stream: BinaryIO | HashingReader) -> Iterable[bytes]:
     """Read a stream to its end in blocks of bounded size."""
     return iter(lambda: stream.read(BLOCK_BYTES), b"")
-
-
-def _digest_of_stream(stream: BinaryIO) -> Digest:
-    reader = HashingReader(stream)
-    for _ in blocks_of(reader):
-        pass
-    return reader.digest

@@ -19,7 +19,7 @@ from dalsegno.errors import (
     NotFoundError,
 )
 from dalsegno.store.base import ObjectStat, Store, remove
-from dalsegno.store.digest import Digest, HashingReader, blocks_of, combine, digest_of, files_of
+from dalsegno.store.digest import Digest, HashingReader, blocks_of, combine, files_of, open_file
 from dalsegno.store.keys import SCRATCH, check_key, check_prefix
 
 _ABANDONED_SECONDS = 24 * 3600
@@ -114,8 +114,7 @@ class FileStore(Store):
             return _copy(source, path)
 
     def _upload_file(self, path: Path, key: str) -> Digest:
-        if not path.is_file():
-            return digest_of(path)  # raises
+        open_file(path).close()  # before anything is made for it
         with self._writing(key) as target, self._scratch() as prepared:
             digest = _copy(path, prepared)
             self._place(prepared, target, os.replace)
@@ -175,15 +174,14 @@ class FileStore(Store):
 
     def _place(self, prepared: Path, target: Path, move: Callable[[Path, Path], None]) -> None:
         for _ in range(_ATTEMPTS):
-            _make_folder(target.parent)
-            try:
-                move(prepared, target)
-            except FileNotFoundError:
-                continue  # a concurrent delete has just pruned the folder
-            except IsADirectoryError:
-                target.rmdir()  # fails, as it should, unless the folder is an empty leftover
-            else:
-                return _sync_folder(target.parent)
+            with suppress(FileNotFoundError):  # a concurrent delete has just pruned the folder
+                _make_folder(target.parent)
+                try:
+                    move(prepared, target)
+                except IsADirectoryError:
+                    target.rmdir()  # fails, as it should, unless it is an empty leftover
+                else:
+                    return _sync_folder(target.parent)
         raise InfrastructureError(f"{target}: got its folder removed again and again, want it kept")
 
     def _prune(self, folder: Path) -> None:
@@ -203,7 +201,8 @@ class FileStore(Store):
                 yield from self._walk(Path(entry.path), below + name)
                 continue
             with suppress(FileNotFoundError, InputError):
-                if self._inside(below + name).is_file():
+                check_key(below + name)
+                if not entry.is_symlink() or self._inside(below + name).is_file():
                     yield _stat(below + name, entry.stat())
 
 
@@ -229,7 +228,7 @@ def _write(path: Path, blocks: Iterator[bytes] | list[bytes]) -> None:
 
 def _copy(source: Path, target: Path) -> Digest:
     target.parent.mkdir(parents=True, exist_ok=True)
-    with source.open("rb") as file:
+    with open_file(source) as file:
         reader = HashingReader(file)
         _write(target, iter(blocks_of(reader)))
     return reader.digest
@@ -256,7 +255,8 @@ def _rename_folder(prepared: Path, target: Path) -> None:
 def _make_folder(folder: Path) -> None:
     if not folder.is_dir():
         _make_folder(folder.parent)
-        folder.mkdir(exist_ok=True)
+        with suppress(FileExistsError):
+            folder.mkdir()
         _sync_folder(folder.parent)
 
 

@@ -26,6 +26,14 @@ def open_store(uri: str, access: S3Access | None = None) -> Store:
         return FileStore(Path(uri))
     if scheme == "file" and rest.startswith("/"):
         return FileStore(Path(rest))
+    if scheme in ("s3", "minio"):
+        from dalsegno.store.s3 import S3Store
+
+        return S3Store(uri, access)
+    if scheme == "gs":
+        from dalsegno.store.gcs import GCSStore
+
+        return GCSStore(uri)
     raise ConfigurationError(
         f"store: got {uri!r}, want a path, file:///…, s3://bucket/…, minio://bucket/… or gs://…"
     )
