@@ -1,0 +1,26 @@
+"""KFP edge of `dalsegno.datasets.fetch`."""
+
+from kfp import dsl
+
+from dalsegno import images
+
+
+@dsl.component(base_image=images.DATA, install_kfp_package=False)
+def fetch_dataset(data: dsl.Output[dsl.Dataset], dataset: str) -> str:
+    """Fetch a published version of a data set.
+
+    Args:
+        dataset: `name` (latest) or `name@number`.
+
+    Returns:
+        data: File or folder as it was published, verified by its digest.
+        Output: Reference of exactly this version, `name@number`.
+    """
+    from pathlib import Path
+
+    from dalsegno import datasets
+    from dalsegno.settings import open_default_store
+
+    version = datasets.fetch(open_default_store(), dataset, Path(data.path))
+    data.metadata["dataset"] = version.ref
+    return version.ref

@@ -1,0 +1,162 @@
+"""The log of an endpoint's releases: `releases/<endpoint>/<number>.json`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from dalsegno.errors import ConflictError, NotFoundError
+from dalsegno.releases.release import ROLLED_BACK, Release, check_move, read
+from dalsegno.store import Store
+from dalsegno.store.keys import check_name
+from dalsegno.store.numbered import Numbered
+
+_PREFIX = "releases"
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A release with what has become of it: `live`, `superseded` or `rolled back`."""
+
+    release: Release
+    status: str
+
+
+def numbered(store: Store, endpoint: str) -> Numbered:
+    """Return the log of an endpoint.
+
+    Raises:
+        InputError: The name is not allowed.
+    """
+    return Numbered(store, f"{_PREFIX}/{check_name(endpoint, 'endpoint')}")
+
+
+def endpoints(store: Store) -> list[str]:
+    """Return the names of all endpoints that have a release, sorted."""
+    return list(store.folders(_PREFIX))
+
+
+def history(store: Store, endpoint: str) -> list[Release]:
+    """Return every release of an endpoint, oldest first; an empty list if there is none."""
+    log = numbered(store, endpoint)
+    return [read(endpoint, number, log.get(number)) for number in log.numbers()]
+
+
+def listing(store: Store, endpoint: str) -> list[Listed]:
+    """Return every release with what has become of it, newest first.
+
+    Raises:
+        NotFoundError: The endpoint has no release; the known ones are named.
+    """
+    releases = history(store, endpoint)
+    if not releases:
+        raise unknown(store, endpoint)
+    following: list[Release | None] = [*releases[1:], None]
+    return [
+        Listed(release, _status(after)) for release, after in zip(releases, following, strict=True)
+    ][::-1]
+
+
+def live(store: Store, endpoint: str) -> Release | None:
+    """Return the release that is live now, None of an endpoint without one."""
+    latest = numbered(store, endpoint).latest()
+    return read(endpoint, *latest) if latest else None
+
+
+def newest_after(store: Store, endpoint: str, number: int) -> Release | None:
+    """Return the live release if it is later than a number, else None.
+
+    Numbers have no gaps, so this asks for the next one only, whatever the log's length.
+    """
+    log = numbered(store, endpoint)
+    found: Release | None = None
+    while True:
+        try:
+            found = read(endpoint, number + 1, log.get(number + 1))
+        except NotFoundError:
+            return found
+        number += 1
+
+
+def find(store: Store, endpoint: str, number: int) -> Release:
+    """Return one release.
+
+    Raises:
+        NotFoundError: There is no such release; the known ones are named.
+    """
+    try:
+        return read(endpoint, number, numbered(store, endpoint).get(number))
+    except NotFoundError as error:
+        numbers = numbered(store, endpoint).numbers()
+        if not numbers:
+            raise unknown(store, endpoint) from error
+        known = ", ".join(map(str, numbers))
+        raise NotFoundError(
+            f"endpoint {endpoint!r}: got release {number}, want one of: {known}",
+            f"dalsegno releases {endpoint}",
+        ) from error
+
+
+def live_at(store: Store, endpoint: str, at: datetime) -> Release | None:
+    """Return the release that was live at a time, None before the first.
+
+    Args:
+        store: Where the releases are.
+        endpoint: Name of the endpoint.
+        at: The time; without a zone it is UTC.
+    """
+    moment = at if at.tzinfo else at.replace(tzinfo=UTC)
+    made = [r for r in history(store, endpoint) if datetime.fromisoformat(r.created_at) <= moment]
+    return made[-1] if made else None
+
+
+def create(store: Store, release: Release, before: Release | None) -> Release:
+    """Add a release after the one that was live when its making began.
+
+    Raises:
+        ConflictError: Somebody else has released meanwhile.
+    """
+    check_move(before, release.state)
+    try:
+        numbered(store, release.endpoint).create(release.number, release.as_json())
+    except ConflictError as error:
+        first = find(store, release.endpoint, release.number)
+        raise overtaken(first) from error
+    return release
+
+
+def overtaken(first: Release) -> ConflictError:
+    """Return the error for a release that came before ours."""
+    look = f"dalsegno releases {first.endpoint}"
+    return ConflictError(
+        f"release {first.number} of {first.endpoint!r}: created by {first.who} meanwhile; "
+        f"look: {look}",
+        look,
+    )
+
+
+def unknown(store: Store, endpoint: str) -> NotFoundError:
+    """Return the error for an endpoint that has no release."""
+    known = ", ".join(endpoints(store)) or "none has a release yet"
+    return NotFoundError(f"endpoint: got {endpoint!r}, want one of: {known}")
+
+
+def in_force(releases: Sequence[Release]) -> list[int]:
+    """Return the promoted releases that were not rolled back, oldest first; the last is served.
+
+    A roll back takes off what came after its target, so that rolling back again goes further back
+    and a release that was left is never returned to by default.
+    """
+    standing: list[int] = []
+    for release in releases:
+        if release.state == ROLLED_BACK and release.origin in standing:
+            del standing[standing.index(release.origin) :]
+        standing.append(release.origin)
+    return standing
+
+
+def _status(after: Release | None) -> str:
+    if after is None:
+        return "live"
+    return "rolled back" if after.state == ROLLED_BACK else "superseded"
