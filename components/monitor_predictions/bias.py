@@ -93,7 +93,7 @@ def _auc_gap(scores: Array, labels: Array, settings: MonitorSettings) -> Gap:
 def _gap(kind: str, size: float, variance: float, settings: MonitorSettings) -> Gap:
     from scipy.special import ndtr
 
-    error = np.sqrt(max(variance, 1e-12) * settings.drift.design_effect)
+    error = np.sqrt(max(variance, 1e-12) * settings.design_effect)
     return Gap(kind, float(size), p_value=float(2 * ndtr(-abs(size) / error)))
 
 

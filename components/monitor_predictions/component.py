@@ -19,7 +19,7 @@ def monitor_predictions(
     released_recently: bool = False,
     alpha: float = 0.001,
     drift_floor: float = 0.1,
-    design_effect: float = 2.0,
+    design_effect: float = 4.0,
     quality_floor: float = 0.03,
     bias_floor: float = 0.1,
 ) -> NamedTuple("Outputs", [("alarms", list), ("action", str), ("drift_share", float)]):
@@ -35,7 +35,7 @@ def monitor_predictions(
         released_recently: Whether a loss of quality may be the release's fault.
         alpha: Chance of any false alarm in one batch, for drift, quality and bias each.
         drift_floor: PSI that is never a drift.
-        design_effect: Rows that count as one because they come in families.
+        design_effect: Rows that count as one for drift, because they come in families.
         quality_floor: Loss of AUC that is never an alarm.
         bias_floor: Gap of a slice that is never an alarm.
 

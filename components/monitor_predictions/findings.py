@@ -18,6 +18,8 @@ class MonitorSettings:
 
     Attributes:
         drift: Of the columns.
+        design_effect: Rows that count as one where labels and scores are averaged; they are less
+            alike within a family than the columns that describe it.
         alpha: Chance (0-1) of any false alarm in one batch, for quality and for bias each.
         quality_floor: Loss of AUC that is never an alarm.
         bias_floor: Gap of a slice's mean score, calibration or AUC that is never an alarm.
@@ -26,6 +28,7 @@ class MonitorSettings:
     """
 
     drift: DriftSettings = field(default_factory=DriftSettings)
+    design_effect: float = 2.0
     alpha: float = 0.001
     quality_floor: float = 0.03
     bias_floor: float = 0.1

@@ -34,7 +34,7 @@ def measure_quality(
     found, error = auc(labels, scores), auc_error(labels, scores)
     wanted = expected_auc(scores) if baseline.auc is None else baseline.auc
     before = _stored_error(wanted, float(labels.mean()), baseline.auc_rows)
-    spread = np.sqrt(settings.drift.design_effect * (error**2 + before**2))
+    spread = np.sqrt(settings.design_effect * (error**2 + before**2))
     return Quality(
         rows=len(labels),
         positives=positives,

@@ -42,12 +42,14 @@ class DriftSettings:
         alpha: Chance (0-1) of any false alarm in one batch, shared among its columns.
         floor: PSI below this is never a drift; 0.1 is the field's usual lower mark.
         design_effect: Rows that count as one, 1 for independent rows. Kish's effect of families
-            of size g is sum(g^2)/sum(g): 2.1 for passengers on one Titanic ticket.
+            of size g is sum(g^2)/sum(g): 2.1 for passengers on one Titanic ticket, more for
+            columns that describe the family (its size), where the largest families weigh most.
+            Of 1,000 clean batches of whole families 82 raised an alarm at 2, 12 at 3 and 1 at 4.
     """
 
     alpha: float = 0.001
     floor: float = 0.1
-    design_effect: float = 2.0
+    design_effect: float = 4.0
 
 
 @dataclass(frozen=True)
