@@ -223,6 +223,12 @@ def _mlflow_error() -> Any:
     return MlflowException
 
 
+def _database_errors() -> Any:
+    from sqlalchemy.exc import SQLAlchemyError
+
+    return (OSError, SQLAlchemyError)
+
+
 @contextmanager
 def _client(tracking_uri: str | None) -> Iterator[Any]:
     """Open MLflow, and turn its errors into ours."""
@@ -236,18 +242,20 @@ def _client(tracking_uri: str | None) -> Iterator[Any]:
     except _mlflow_error() as error:
         if error.error_code == _MISSING:
             raise NotFoundError(f"registry: got {error}, want a version that is there") from error
-        raise _unreachable(uri, error) from error
-    except OSError as error:
-        raise _unreachable(uri, error) from error
+        raise _failure(uri, error) from _without_password(uri, error)
+    except _database_errors() as error:
+        raise _failure(uri, error) from _without_password(uri, error)
 
 
-def _unreachable(uri: str, error: Exception) -> InfrastructureError:
-    from urllib.parse import urlsplit
+def _failure(uri: str, error: Exception) -> InfrastructureError:
+    credentials, _, place = uri.partition("://")[2].rpartition("@")
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    shown = reason.replace(f"{credentials}@", "")[:200] if credentials else reason[:200]
+    return InfrastructureError(f"registry {place}: got {shown}, want MLflow to answer")
 
-    parts = urlsplit(uri)
-    shown = f"{parts.scheme}://{parts.hostname}" if parts.hostname else uri
-    reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
-    return InfrastructureError(f"registry {shown}: got {reason}, want MLflow to answer")
+
+def _without_password(uri: str, error: Exception) -> Exception | None:
+    return None if "@" in uri else error  # the cause would show it
 
 
 def _default_uri() -> str:
