@@ -70,10 +70,10 @@ def assemble(
     """
     _check_shares(settings)
     _check_examples("features", features, settings)
+    check_leaks(features, settings)
     check_columns("golden_features", golden_features, list(features.columns))
     golden_features = golden_features[features.columns]
     _check_examples("golden_features", golden_features, settings)
-    check_leaks(features, settings)
     drawn = draw_shares(features[settings.entity], settings.seed)
     is_test = drawn < settings.test_share
     is_validation = ~is_test & (drawn < settings.test_share + settings.validation_share)
@@ -120,6 +120,8 @@ def check_leaks(features: pd.DataFrame, settings: AssemblySettings) -> None:
             f"feature '{present[0]}' leaks '{settings.target}': got columns {present}, "
             "want none of them. Take them out of the feature SQL"
         )
+    if len(features) < LEAK_ROWS:
+        return
     labels = read_labels("features", features, settings.target)
     for name in features.columns.drop([settings.entity, settings.target]):
         found = _find_leak(features[name], labels, settings.leak_auc)

@@ -98,7 +98,7 @@ def train(
     scores = booster.predict(matrix(held_out))
     graph = build_graph(encoder, booster)
     session = open_session(graph)
-    _check_graph(session, encoder, validation, scores)
+    check_graph(session, encoder, validation, scores)
     folded = _cross_predict(values, labels, booster.num_boosted_rounds(), settings)
     rows = pd.concat([train, validation], ignore_index=True)[list(encoder.inputs)]
     probabilities = np.concatenate([folded, scores])
@@ -132,6 +132,20 @@ def youden_threshold(labels: Array, probabilities: Array) -> float:
     between = (found + np.append(found[1:], 0.0)) / 2
     best = between[gains >= gains.max() - 1e-12]
     return float(best[np.argmin(np.abs(best - 0.5))])
+
+
+def check_graph(session: Any, encoder: Encoder, frame: pd.DataFrame, wanted: Array) -> None:
+    """Compare an ONNX session's probabilities of rows with XGBoost's.
+
+    Raises:
+        TaskFailedError: They are apart by more than 1e-5.
+    """
+    got = session.run([OUTPUT], read_inputs(frame, encoder.inputs))[0]
+    apart = float(np.abs(got - wanted).max())
+    if not apart <= TOLERANCE:
+        raise TaskFailedError(
+            f"ONNX graph: got probabilities {apart:.2g} off XGBoost's, want at most {TOLERANCE:g}"
+        )
 
 
 def model_files(model: TrainedModel, lineage: Lineage) -> dict[str, bytes]:
@@ -203,15 +217,6 @@ def _cross_predict(values: Array, labels: Labels, rounds: int, settings: Trainin
         )
         scores[out] = booster.predict(matrix(values[out]))
     return scores
-
-
-def _check_graph(session: Any, encoder: Encoder, frame: pd.DataFrame, wanted: Array) -> None:
-    got = session.run([OUTPUT], read_inputs(frame, encoder.inputs))[0]
-    apart = float(np.abs(got - wanted).max())
-    if not apart <= TOLERANCE:
-        raise TaskFailedError(
-            f"ONNX graph: got probabilities {apart:.2g} off XGBoost's, want at most {TOLERANCE:g}"
-        )
 
 
 def _example(session: Any, encoder: Encoder, frame: pd.DataFrame) -> dict[str, Any]:
