@@ -1,0 +1,9 @@
+"""The use case Titanic: who survived, of the passengers of 14 April 1912."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipelines.use_case import load_use_case
+
+PARAMETERS = load_use_case(Path(__file__).parent)
