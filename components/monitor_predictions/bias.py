@@ -1,8 +1,8 @@
 """Does the model treat some slices differently from what it was, or from what is true?
 
-Three gaps a slice: its mean score against the baseline; with labels, its share of positives and its
-AUC against what its own scores promise. A slice is never compared with another one: a model may
-well score first-class women higher. The gaps of all slices are corrected together.
+Three gaps a slice: its mean score against the baseline; with labels, its AUC against the baseline,
+and its share of positives against its mean score. A slice is never compared with another one: a
+model may well score first-class women higher. The gaps of all slices are corrected together.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from components.monitor_predictions.findings import Gap, MonitorSettings, SliceFinding
-from dalsegno.monitoring.auc import auc, auc_error, expected_auc
+from dalsegno.monitoring.auc import auc, auc_error
 from dalsegno.monitoring.sketch import SCORE, Array
 from dalsegno.monitoring.slices import each_slice, holm
 
@@ -62,7 +62,8 @@ def _measure(
         gaps.append(_score_gap(scores, before, settings))
     if judgeable:
         gaps.append(_calibration_gap(scores[known], labels[known], settings))
-        gaps.append(_auc_gap(scores[known], labels[known], settings))
+    if judgeable and before and "auc" in before:
+        gaps.append(_auc_gap(scores[known], labels[known], before, settings))
     return SliceFinding(
         column=column,
         value=value,
@@ -85,9 +86,11 @@ def _calibration_gap(scores: Array, labels: Array, settings: MonitorSettings) ->
     return _gap("calibration", labels.mean() - scores.mean(), variance, settings)
 
 
-def _auc_gap(scores: Array, labels: Array, settings: MonitorSettings) -> Gap:
-    gap = auc(labels, scores) - expected_auc(scores)
-    return _gap("auc", gap, auc_error(labels, scores) ** 2, settings)
+def _auc_gap(
+    scores: Array, labels: Array, before: dict[str, float], settings: MonitorSettings
+) -> Gap:
+    variance = auc_error(labels, scores) ** 2 + before["auc_error"] ** 2
+    return _gap("auc", auc(labels, scores) - before["auc"], variance, settings)
 
 
 def _gap(kind: str, size: float, variance: float, settings: MonitorSettings) -> Gap:
@@ -98,7 +101,7 @@ def _gap(kind: str, size: float, variance: float, settings: MonitorSettings) -> 
 
 
 def _marked(gap: Gap, p_value: float, settings: MonitorSettings) -> Gap:
-    """Adjust the p-value; only a lower AUC than promised is a bias."""
+    """Adjust the p-value; only a lower AUC is a bias."""
     size = -gap.size if gap.kind == "auc" else abs(gap.size)
     biased = p_value < settings.alpha and size > settings.bias_floor
     return replace(gap, p_value=p_value, biased=biased)

@@ -21,7 +21,8 @@ class MonitorSettings:
         design_effect: Rows that count as one where labels and scores are averaged; they are less
             alike within a family than the columns that describe it.
         alpha: Chance (0-1) of any false alarm in one batch, for quality and for bias each.
-        quality_floor: Loss of AUC that is never an alarm.
+        quality_floor: Loss of AUC against the baseline that is never an alarm; twice as much
+            where the reference is only what the scores promise (`promised_auc`).
         bias_floor: Gap of a slice's mean score, calibration or AUC that is never an alarm.
         null_floor: Share (0-1) of nulls in a feature that is a break where none were before.
         min_labels: Fewer positives or fewer negatives are not judged.
@@ -43,35 +44,26 @@ class Baseline:
     Attributes:
         sketch: Of its features and of `probability`.
         features: Columns it reads.
-        auc: On rows it had not been fitted on, if it was stored.
-        auc_rows: How many rows that were.
     """
 
     sketch: dict[str, Any]
     features: list[str]
-    auc: float | None = None
-    auc_rows: int | None = None
 
     @classmethod
     def read(cls, folder: Path) -> Baseline:
-        """Read `baseline.json`, `training.json` and `signature.json` of a model folder.
+        """Read `baseline.json` and `signature.json` of a model folder.
 
         Raises:
             InputError: One is not there; the folder of no champion is empty.
         """
-        names = ("baseline.json", "training.json", "signature.json")
+        names = ("baseline.json", "signature.json")
         if missing := [name for name in names if not (folder / name).is_file()]:
             raise InputError(
                 f"model folder: got no {missing}, want a champion's",
                 next_command="dalsegno run training",
             )
-        sketch, training, signature = (json.loads((folder / name).read_text()) for name in names)
-        return cls(
-            sketch=sketch,
-            features=[column["name"] for column in signature["inputs"]],
-            auc=training.get("validation_auc"),
-            auc_rows=training.get("validation_rows"),
-        )
+        sketch, signature = (json.loads((folder / name).read_text()) for name in names)
+        return cls(sketch, features=[column["name"] for column in signature["inputs"]])
 
 
 @dataclass(frozen=True)
@@ -80,6 +72,7 @@ class Quality:
 
     Attributes:
         wanted_auc: The stored AUC, or the one that the scores promise (`promised`).
+        floor: Loss of AUC that is no alarm yet.
         p_value: Of no loss.
         calibration: Bins of equal rows: rows, mean score, share of positives.
     """
@@ -90,6 +83,7 @@ class Quality:
     auc_error: float
     wanted_auc: float
     promised: bool
+    floor: float
     p_value: float
     mean_score: float
     positive_rate: float
@@ -103,7 +97,7 @@ class Gap:
 
     Attributes:
         kind: `score`: mean score minus that of the same slice in the baseline; `calibration`:
-            share of positives minus mean score; `auc`: AUC minus the one that the scores promise.
+            share of positives minus mean score; `auc`: AUC minus that of the same slice.
         p_value: Of no gap; adjusted for all gaps of all slices (Holm).
         biased: Whether the gap is sure and large.
     """

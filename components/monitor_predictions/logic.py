@@ -23,7 +23,7 @@ from dalsegno.monitoring.sketch import SCORE, Array, as_numbers
 GAPS = {
     "score": "a mean score as in the baseline",
     "calibration": "as many positives as the scores promise",
-    "auc": "the AUC that the scores promise",
+    "auc": "the AUC of the baseline",
 }
 
 
@@ -106,7 +106,7 @@ def labels_of(frame: pd.DataFrame, target: str) -> Array:
 def _quality_alarms(quality: Quality | None, settings: MonitorSettings) -> list[Alarm]:
     if quality is None or quality.p_value >= settings.alpha:
         return []
-    if quality.wanted_auc - quality.auc <= settings.quality_floor:
+    if quality.wanted_auc - quality.auc <= quality.floor:
         return []
     source = "as its scores promise" if quality.promised else "as at training"
     return [
@@ -114,7 +114,7 @@ def _quality_alarms(quality: Quality | None, settings: MonitorSettings) -> list[
             kind="quality",
             subject="auc",
             got=f"{quality.auc:.3f} on {quality.rows} labelled rows",
-            want=f"{quality.wanted_auc:.3f} {source}, or up to {settings.quality_floor} less",
+            want=f"{quality.wanted_auc:.3f} {source}, or up to {quality.floor} less",
             severity="critical",
         )
     ]

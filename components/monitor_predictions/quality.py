@@ -17,6 +17,7 @@ def measure_quality(
     """Compare the labelled rows' AUC with the baseline; None when there are too few.
 
     Without a stored AUC the reference is the one that the scores promise, were they calibrated.
+    Models promise too much, so that twice the loss is then wanted for an alarm.
 
     Args:
         scores: Probabilities, shape (n,).
@@ -32,33 +33,24 @@ def measure_quality(
     if min(positives, len(labels) - positives) < settings.min_labels:
         return None
     found, error = auc(labels, scores), auc_error(labels, scores)
-    wanted = expected_auc(scores) if baseline.auc is None else baseline.auc
-    before = _stored_error(wanted, float(labels.mean()), baseline.auc_rows)
-    spread = np.sqrt(settings.design_effect * (error**2 + before**2))
+    stored = baseline.sketch.get("quality", {})
+    promised = "auc" not in stored
+    wanted = expected_auc(scores) if promised else stored["auc"]
+    spread = np.sqrt(settings.design_effect * (error**2 + stored.get("auc_error", 0.0) ** 2))
     return Quality(
         rows=len(labels),
         positives=positives,
         auc=found,
         auc_error=error,
         wanted_auc=wanted,
-        promised=baseline.auc is None,
+        promised=promised,
+        floor=settings.quality_floor * (2 if promised else 1),
         p_value=float(ndtr((found - wanted) / max(spread, 1e-12))),
         mean_score=float(scores.mean()),
         positive_rate=float(labels.mean()),
         log_loss=_log_loss(labels, scores),
         calibration=_calibration(labels, scores),
     )
-
-
-def _stored_error(wanted: float, positive_rate: float, rows: int | None) -> float:
-    """Give the standard error of a stored AUC from its rows (Hanley and McNeil, 1982)."""
-    if not rows:
-        return 0.0
-    positives = max(rows * positive_rate, 1)
-    negatives = max(rows - positives, 1)
-    triples = (positives - 1) * (wanted / (2 - wanted) - wanted**2)
-    triples += (negatives - 1) * (2 * wanted**2 / (1 + wanted) - wanted**2)
-    return float(np.sqrt((wanted * (1 - wanted) + triples) / (positives * negatives)))
 
 
 def _log_loss(labels: Array, scores: Array) -> float:

@@ -24,6 +24,8 @@ Sketch = dict[str, Any]
 def sketch_frame(frame: pd.DataFrame, *, seed: int = 0) -> Sketch:
     """Sketch every column, as the reference for drift and bias.
 
+    `dalsegno.monitoring.baseline.sketch_model` adds how well a model ranks, where labels are known.
+
     Args:
         frame: One row an entity. When it has a column `probability`, columns with few values
             also keep its mean by value (`scores`), the reference for bias over slices.

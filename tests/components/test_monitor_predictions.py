@@ -8,7 +8,7 @@ from components.monitor_predictions import logic
 from components.monitor_predictions.component import monitor_predictions
 from components.monitor_predictions.findings import Baseline, MonitorSettings
 from dalsegno.errors import InputError
-from dalsegno.monitoring.sketch import sketch_frame
+from dalsegno.monitoring.baseline import sketch_model
 from tests.components.model_folder import write_model
 
 FEATURES = ["age", "fare", "sex"]
@@ -31,14 +31,15 @@ def predicted(
     )
 
 
-REFERENCE = sketch_frame(predicted(0, 900)[[*FEATURES, "probability"]])
+LEARNED = predicted(0, 900)
+REFERENCE = sketch_model(LEARNED[[*FEATURES, "probability"]], LEARNED["survived"].to_numpy())
+UNRANKED = {key: value for key, value in REFERENCE.items() if key != "quality"}
 
 
-def look(frame: pd.DataFrame, *, auc: float | None = 0.86, released_recently: bool = False):
-    baseline = Baseline(REFERENCE, FEATURES, auc=auc, auc_rows=200 if auc else None)
+def look(frame: pd.DataFrame, *, sketch=REFERENCE, released_recently: bool = False):
     return logic.monitor(
         frame,
-        baseline,
+        Baseline(sketch, FEATURES),
         MonitorSettings(),
         entity="id",
         target="survived",
@@ -82,7 +83,7 @@ def test_lost_quality_depends_on_the_release(released_recently, action):
 
 
 def test_quality_without_stored_auc_meets_what_scores_promise():
-    found = look(predicted(1), auc=None)
+    found = look(predicted(1), sketch=UNRANKED)
     assert found.quality.promised
     assert found.quality.auc == pytest.approx(found.quality.wanted_auc, abs=0.04)
 
