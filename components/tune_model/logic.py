@@ -18,8 +18,7 @@ from dalsegno.labels import Labels, read_labels, stratified_folds
 FOLDS = 3
 WORKERS = 2  # folds at once; each is fitted by one thread, so that the sums stay the same
 LOG_EVERY = 5
-
-log = logging.getLogger(__name__)
+LOGGER = "optuna.tune_model"  # Optuna's handler, which writes to the error stream, shows it
 
 
 @dataclass(frozen=True)
@@ -66,6 +65,7 @@ def tune(
     labels = read_labels("training split", train, target, each=FOLDS)
     folds = _Folds.of(fit_encoder(train, features).transform(train), labels, seed)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    logging.getLogger(LOGGER).setLevel(logging.INFO)
     study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed))
     study.enqueue_trial({name: value for name, value in DEFAULTS.items() if name != "rounds"})
     with ThreadPoolExecutor(WORKERS) as pool:
@@ -150,4 +150,5 @@ def _suggest(trial: Any) -> dict[str, float]:
 
 def _report(study: Any, trial: Any) -> None:
     if (trial.number + 1) % LOG_EVERY == 0:
+        log = logging.getLogger(LOGGER)
         log.info("trial %d: best log loss %.4f", trial.number + 1, study.best_value)

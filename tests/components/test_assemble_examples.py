@@ -1,5 +1,10 @@
 from __future__ import annotations
 
+import gzip
+import itertools
+from collections.abc import Iterator
+from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +137,24 @@ def test_leak_is_found_by_itself(column: Any, reason: str) -> None:
 )
 def test_no_leak_is_found_in(people: pd.DataFrame) -> None:
     logic.check_leaks(people, SETTINGS)
+
+
+@pytest.mark.parametrize("leak", ["boat", "body"])
+def test_leaks_of_real_passengers_are_found(leak: str) -> None:
+    source = "datasets/tests/data/openml/id_40945/data-v1-dl-16826755.arff.gz"
+    with gzip.open(files("sklearn") / source, "rt") as lines:
+        names = [line.split()[1].strip("'\"") for line in lines_before_data(lines)]
+        real = pd.read_csv(lines, names=names, na_values="?", skipinitialspace=True)
+    clean = real.drop(columns=["boat", "body"]).rename_axis("person_id").reset_index()
+    logic.check_leaks(clean, SETTINGS)
+    settings = replace(SETTINGS, leaks=[])
+    with pytest.raises(InputError, match=f"feature '{leak}' leaks 'survived'"):
+        logic.check_leaks(clean.assign(**{leak: real[leak]}), settings)
+
+
+def lines_before_data(lines: Iterator[str]) -> list[str]:
+    head = itertools.takewhile(lambda line: not line.upper().startswith("@DATA"), lines)
+    return [line for line in head if line.upper().startswith("@ATTRIBUTE")]
 
 
 def test_assemble_examples_writes_four_splits(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import json
-import logging
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from dalsegno.errors import InputError
 from tests.people import FEATURES, draw_people
 
 PEOPLE = draw_people(200)
+ROOT = Path(__file__).parents[2]
 
 
 def test_tuning_is_reproducible() -> None:
@@ -35,10 +37,17 @@ def test_tuning_never_loses_to_the_defaults() -> None:
     assert check_hyper_parameters(tuning.hyper_parameters) != DEFAULTS
 
 
-def test_tuning_logs_its_progress(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO):
-        logic.tune(PEOPLE, features=["sex"], target="survived", trials=10)
-    assert [record.message.split(":")[0] for record in caplog.records] == ["trial 5", "trial 10"]
+def test_tuning_shows_its_progress() -> None:
+    code = (
+        "from components.tune_model import logic; from tests.people import draw_people;"
+        "logic.tune(draw_people(50), features=['sex'], target='survived', trials=10)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=ROOT
+    )
+    assert done.stderr.count("trial 5: best log loss 0.") == 1
+    assert done.stderr.count("trial") == 2
+    assert done.stdout == ""
 
 
 @pytest.mark.parametrize(
