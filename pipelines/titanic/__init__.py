@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from pipelines.use_case import load_use_case
 
-PARAMETERS = load_use_case(Path(__file__).parent)
+PARAMETERS: dict[str, Any] = load_use_case(Path(__file__).parent)
