@@ -98,7 +98,8 @@ def train(
     scores = booster.predict(matrix(held_out))
     graph = build_graph(encoder, booster)
     session = open_session(graph)
-    check_graph(session, encoder, validation, scores)
+    probes = _with_gaps(validation, list(encoder.inputs))
+    check_graph(session, encoder, probes, booster.predict(matrix(encoder.transform(probes))))
     folded = _cross_predict(values, labels, booster.num_boosted_rounds(), settings)
     rows = pd.concat([train, validation], ignore_index=True)[list(encoder.inputs)]
     probabilities = np.concatenate([folded, scores])
@@ -217,6 +218,13 @@ def _cross_predict(values: Array, labels: Labels, rounds: int, settings: Trainin
         )
         scores[out] = booster.predict(matrix(values[out]))
     return scores
+
+
+def _with_gaps(frame: pd.DataFrame, inputs: list[str]) -> pd.DataFrame:
+    """Give the rows, and again with one value missing in each: every input has its turn."""
+    rows = frame[inputs].astype(object)
+    gaps = np.eye(len(inputs), dtype=bool)[np.arange(len(rows)) % len(inputs)]
+    return pd.concat([rows, rows.mask(gaps)], ignore_index=True)
 
 
 def _example(session: Any, encoder: Encoder, frame: pd.DataFrame) -> dict[str, Any]:
