@@ -8,6 +8,7 @@ age.
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import tempfile
@@ -103,6 +104,7 @@ def corrected_interval(gains: Any, test_share: float) -> tuple[float, float]:
 
 def main() -> int:
     """Print both AUCs and the interval of the gain; exit 1 when they are not reached."""
+    logging.disable(logging.INFO)
     features = read_features()
     aucs = compare(features, int(os.environ.get("REPEATS", REPEATS)))
     gains = aucs["line"] - aucs["peer"]
