@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 _LOCAL_SECONDS, _REMOTE_SECONDS, _JITTER = 0.2, 2.0, 0.25
+_PATIENCE_SECONDS = 1.0  # with the store, before the cache answers
 _FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS = 1.0, 60.0
 
 
@@ -54,12 +55,17 @@ class Follower:
         self._newest: Release | None = None
         self._retry_seconds = _FIRST_RETRY_SECONDS
         self._retry_at = 0.0
+        self._has_looked = False
+        self._swapping = threading.RLock()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"follow-{endpoint}", daemon=True)
 
     def start(self) -> None:
         """Begin to follow."""
         self._thread.start()
+        fallback = threading.Timer(_PATIENCE_SECONDS, self._fall_back)
+        fallback.daemon = True
+        fallback.start()
 
     def stop(self) -> None:
         """End following; what is served stays."""
@@ -75,6 +81,7 @@ class Follower:
         except Exception as error:
             self._report("the releases cannot be read", error)
             return self._serve_last()
+        self._has_looked = True
         if newer:
             self._newest, self._retry_at = newer, 0.0
             self._retry_seconds = _FIRST_RETRY_SECONDS
@@ -87,15 +94,22 @@ class Follower:
         return newest_after(self._store, self.endpoint, self._newest.number)
 
     def _serve(self, release: Release) -> None:
-        if self.served and self.served.release == release:
-            return
         from dalsegno.model import ScoringModel
 
-        model = ScoringModel.load(self._cache.model(release))
-        model.self_test()
-        self.served = Served(release, model)
-        self._cache.remember(release)
-        _logger.info("%s: serves release %d", self.endpoint, release.number)
+        with self._swapping:
+            if self.served and self.served.release == release:
+                return
+            model = ScoringModel.load(self._cache.model(release))
+            model.self_test()
+            self._remember(release)  # first: who has seen an answer finds the release here again
+            self.served = Served(release, model)
+            _logger.info("%s: serves release %d", self.endpoint, release.number)
+
+    def _remember(self, release: Release) -> None:
+        try:
+            self._cache.remember(release)
+        except DalsegnoError as error:
+            _logger.warning("%s: a restart will need the store: %s", self.endpoint, error)
 
     def _try(self, release: Release | None) -> None:
         try:
@@ -115,16 +129,20 @@ class Follower:
             _logger.error("%s: %s", self.endpoint, trouble, exc_info=None if known else error)
         self.trouble = trouble
 
+    def _fall_back(self) -> None:
+        """Serve from the cache when the store lets us wait."""
+        if not self._has_looked:
+            self._serve_last()
+
     def _serve_last(self) -> None:
         """Serve what this machine served last, if nothing is served now."""
-        if self.served:
-            return
-        try:
-            last = self._cache.recall(self.endpoint)
-            if last:
-                self._serve(last)
-        except Exception as error:
-            _logger.error("%s: the cache does not help: %s", self.endpoint, error)
+        with self._swapping:
+            try:
+                last = None if self.served else self._cache.recall(self.endpoint)
+                if last:
+                    self._serve(last)
+            except Exception as error:
+                _logger.error("%s: the cache does not help: %s", self.endpoint, error)
 
     def _run(self) -> None:
         delay = _REMOTE_SECONDS if "://" in self._store.uri else _LOCAL_SECONDS

@@ -95,6 +95,7 @@ def start_server(
     line = process.stdout.readline()
     if not line:
         said = (log_path.read_text().splitlines() or ["nothing"])[-1]
+        process.stdout.close()
         code = process.wait()
         raise InfrastructureError(f"server: got exit code {code} ({said}), want it to listen")
     return ServerProcess(json.loads(line)["url"], process, log_path)

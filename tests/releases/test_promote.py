@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -146,3 +147,19 @@ def test_broken_release_document_is_named(store: Store) -> None:
     store.create("releases/titanic/1.json", b'{"endpoint": "titanic", "number": 1}')
     with pytest.raises(InfrastructureError, match=r"releases/titanic/1.json: got"):
         releases.live(store, "titanic")
+
+
+def test_killed_promotion_leaves_all_or_nothing(store: Store, tmp_path: Path) -> None:
+    fork = multiprocessing.get_context("fork")
+    for number in range(12):
+        path = make_model(tmp_path / str(number), bias=float(number))
+        promoting = fork.Process(target=promote, args=(store, path), daemon=True)
+        promoting.start()
+        promoting.join(number * 0.005)
+        promoting.kill()
+        promoting.join()
+        for made in releases.history(store, "titanic"):
+            releases.fetch_model(store, made, tmp_path / f"fetched-{number}-{made.number}")
+    before = releases.live(store, "titanic")
+    made = promote(store, make_model(tmp_path / "after", bias=99.0))
+    assert made.number == (before.number if before else 0) + 1
