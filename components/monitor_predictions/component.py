@@ -19,7 +19,7 @@ def monitor_predictions(
     released_recently: bool = False,
     alpha: float = 0.001,
     drift_floor: float = 0.1,
-    design_effect: float = 3.0,
+    design_effect: float = 4.0,
     quality_floor: float = 0.03,
     bias_floor: float = 0.1,
 ) -> NamedTuple("Outputs", [("alarms", list), ("action", str), ("drift_share", float)]):

@@ -21,8 +21,8 @@ class MonitorSettings:
         design_effect: Rows that count as one where labels and scores are averaged; they are less
             alike within a family than the columns that describe it.
         alpha: Chance (0-1) of any false alarm in one batch, for quality and for bias each.
-        quality_floor: Loss of AUC against the baseline that is never an alarm; twice as much
-            where the reference is only what the scores promise (`promised_auc`).
+        quality_floor: Loss of AUC against the baseline that is never an alarm; three times that
+            where the reference is only what the scores promise.
         bias_floor: Gap of a slice's mean score, calibration or AUC that is never an alarm.
         null_floor: Share (0-1) of nulls in a feature that is a break where none were before.
         min_labels: Fewer positives or fewer negatives are not judged.

@@ -9,6 +9,7 @@ from dalsegno.monitoring.auc import auc, auc_error, expected_auc
 from dalsegno.monitoring.sketch import Array
 
 BINS = 10
+PROMISED = 3  # times the floor: models promise about 0.03 more than they keep
 
 
 def measure_quality(
@@ -17,7 +18,7 @@ def measure_quality(
     """Compare the labelled rows' AUC with the baseline; None when there are too few.
 
     Without a stored AUC the reference is the one that the scores promise, were they calibrated.
-    Models promise too much, so that twice the loss is then wanted for an alarm.
+    Models promise too much, so that three times the loss is then wanted for an alarm.
 
     Args:
         scores: Probabilities, shape (n,).
@@ -44,7 +45,7 @@ def measure_quality(
         auc_error=error,
         wanted_auc=wanted,
         promised=promised,
-        floor=settings.quality_floor * (2 if promised else 1),
+        floor=settings.quality_floor * (PROMISED if promised else 1),
         p_value=float(ndtr((found - wanted) / max(spread, 1e-12))),
         mean_score=float(scores.mean()),
         positive_rate=float(labels.mean()),
