@@ -103,7 +103,7 @@ def validate(tables: Path, schema: Mapping[str, Any], *, labelled: bool = True) 
         tempfile.TemporaryDirectory(prefix="spill-") as spill,
         duckdb.connect(config={"threads": 2, "temp_directory": spill}) as connection,
     ):
-        for name, rule in rules.items():
+        for name, rule in sorted(rules.items()):
             path = tables / f"{name}.parquet"
             try:
                 found = _profile(connection, name, path, rule)
@@ -136,8 +136,8 @@ def _judge(
 ) -> Iterator[Finding]:
     if rows < rule.min_rows:
         yield _broken(table, "", count(rows, "row"), f"at least {rule.min_rows}")
-    for name, wanted in rule.columns.items():
-        profile = columns.get(name)
+    for name in [*columns, *sorted(set(rule.columns) - set(columns))]:
+        profile, wanted = columns.get(name), rule.columns[name]
         if profile is None:
             if wanted.required:
                 yield _broken(table, name, "no such column", wanted.type)

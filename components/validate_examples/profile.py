@@ -97,9 +97,9 @@ def profile_columns(
     found = connection.execute(f"DESCRIBE SELECT * FROM {scan}").fetchall()  # noqa: S608
     kinds = {name: _kind(type_) for name, type_, *_ in found}
     counts = {
-        name: _counts(name, kinds[name], column, unique=name == rule.entity)
-        for name, column in rule.columns.items()
-        if name in kinds
+        name: _counts(name, kind, rule.columns[name], unique=name == rule.entity)
+        for name, kind in kinds.items()
+        if name in rule.columns
     }
     expressions = [text for column in counts.values() for text in column.values()]
     query = f"SELECT {', '.join(['count(*)', *expressions])} FROM {scan}"  # noqa: S608
