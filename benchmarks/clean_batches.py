@@ -54,6 +54,14 @@ def train(frame: pd.DataFrame, folder: Path) -> ScoringModel:
     return ScoringModel.load(folder)
 
 
+def prepare(scratch: Path) -> tuple[Path, ScoringModel]:
+    """Bring in the real passengers, and train on them."""
+    donors = dsl.Dataset(uri=str(scratch / "donors"))
+    ingest_examples.python_func(donors, tables_uri=titanic.PARAMETERS["tables_uri"])
+    frame = build(Path(donors.path), scratch / "features")
+    return Path(donors.path), train(frame, scratch / "model")
+
+
 def look(scratch: Path, donors: Path, model: ScoringModel, scenario: str, seed: int) -> Findings:
     """Generate a batch of 1,000-2,000 passengers, predict it, and look at it."""
     rows = int(np.random.default_rng(seed).integers(1000, 2001))
@@ -78,12 +86,10 @@ def main() -> None:
     """Print one JSON line a scenario."""
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
-        donors = dsl.Dataset(uri=str(scratch / "donors"))
-        ingest_examples.python_func(donors, tables_uri=titanic.PARAMETERS["tables_uri"])
-        model = train(build(Path(donors.path), scratch / "features"), scratch / "model")
+        donors, model = prepare(scratch)
         for scenario, batches in CASES.items():
             start = time.perf_counter()
-            found = [look(scratch, Path(donors.path), model, scenario, s) for s in range(batches)]
+            found = [look(scratch, donors, model, scenario, s) for s in range(batches)]
             subjects = [f"{a.kind} {a.subject}" for each in found for a in each.alarms]
             line = {
                 "scenario": scenario,

@@ -53,8 +53,8 @@ def compare(
     """
     check_scored(golden)
     check_scored(validation, both=False)
-    measured = difference(golden, settings)
-    fresh = difference(validation, settings) if np.ptp(validation.labels) else None
+    measured = _against_champion(golden, settings)
+    fresh = _against_champion(validation, settings)
     power = power_of(measured, settings) if measured else None
     judged = measure_slices(golden, slices, settings)
     auc_challenger = auc(golden.labels, golden.challenger)
@@ -163,24 +163,30 @@ def check_scored(scored: Scored, *, both: bool = True) -> None:
             )
 
 
-def difference(scored: Scored, settings: GateSettings) -> Difference | None:
-    """Measure the paired difference with a percentile bootstrap; None without a champion."""
-    if scored.champion is None:
-        return None
-    models = [scored.champion, scored.challenger]
-    draws = bootstrap_aucs(scored.labels, models, draws=settings.bootstraps, seed=settings.seed)
+def difference(
+    labels: Array, champion: Array, challenger: Array, settings: GateSettings
+) -> Difference:
+    """Measure the paired difference with a percentile bootstrap, stratified by label."""
+    models = [champion, challenger]
+    draws = bootstrap_aucs(labels, models, draws=settings.bootstraps, seed=settings.seed)
     differences = draws[:, 1] - draws[:, 0]
     lower, upper = np.quantile(differences, [1 - settings.confidence, settings.confidence])
-    champion, challenger = (auc(scored.labels, scores) for scores in models)
+    before, after = (auc(labels, scores) for scores in models)
     return Difference(
-        rows=len(scored.labels),
-        auc_champion=champion,
-        auc_challenger=challenger,
-        difference=challenger - champion,
+        rows=len(labels),
+        auc_champion=before,
+        auc_challenger=after,
+        difference=after - before,
         lower=float(lower),
         upper=float(upper),
         standard_error=float(differences.std()),
     )
+
+
+def _against_champion(scored: Scored, settings: GateSettings) -> Difference | None:
+    if scored.champion is None or not np.ptp(scored.labels):
+        return None
+    return difference(scored.labels, scored.champion, scored.challenger, settings)
 
 
 def power_of(measured: Difference, settings: GateSettings) -> Power:
@@ -224,9 +230,7 @@ def _measure_slice(
         return unjudged
     if golden.champion is None:
         return replace(unjudged, auc_challenger=auc(labels, golden.challenger[mask]))
-    part = Scored(golden.name, labels, golden.challenger[mask], golden.champion[mask])
-    measured = difference(part, settings)
-    assert measured is not None  # noqa: S101 - the part has a champion
+    measured = difference(labels, golden.champion[mask], golden.challenger[mask], settings)
     excess = measured.difference + settings.slice_margin
     error = max(measured.standard_error, 1e-12)
     return replace(

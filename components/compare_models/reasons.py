@@ -6,6 +6,7 @@ from components.compare_models.verdict import Difference, GateSettings, Power, S
 from dalsegno.monitoring.drift import Drift
 
 RENEW = "renew it: dalsegno run training --param renew_golden=true"
+NAMED = 4  # drifted features that a reason names
 
 Finding = tuple[bool, str]
 
@@ -25,7 +26,8 @@ def judge_age(drift: Drift, settings: GateSettings) -> Finding:
     share = f"{len(drifted)} of {len(drift.features)} features drifted"
     if drift.drift_share < settings.max_drift_share:
         return True, f"golden dataset: {share} in the fresh validation split"
-    named = "; ".join(column.text for column in drifted)
+    named = "; ".join(column.text for column in drifted[:NAMED])
+    named += f"; and {len(drifted) - NAMED} more" if len(drifted) > NAMED else ""
     want = f"want less than {settings.max_drift_share:.0%} of them"
     return False, f"golden dataset is stale: got {share} since, {want} ({named}). {RENEW}"
 
