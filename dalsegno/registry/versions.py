@@ -1,39 +1,21 @@
-"""The model registry: the only module that touches MLflow.
-
-MLflow records what was trained and names the versions `challenger` and `champion`. What is served
-is decided by the releases; nothing is uploaded to MLflow, and nothing is pickled.
-"""
+"""Versions of registered models, and which of them is challenger and champion."""
 
 from __future__ import annotations
 
-import logging
-import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dalsegno.errors import DalsegnoError, InfrastructureError, InputError, NotFoundError
+from dalsegno.errors import InputError
+from dalsegno.registry.connection import EXISTS, MISSING, connect, mlflow_error
 from dalsegno.store import digest_of
 from dalsegno.store.keys import check_name
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 MODEL_SHA256, RUN_ID = "model_sha256", "run_id"
-SQLITE = "sqlite:///"
-
-# Read when MLflow is imported. Nothing leaves the machine but calls to the tracking server.
-SWITCHES = {
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_DISABLE_AGENT_HINT": "true",
-    "MLFLOW_CONFIGURE_LOGGING": "false",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
-}
 _FROM_TRAINING = ("dataset", "dataset_digest", "features_digest", "commit", "seed", "rows")
 _MAX_VALUE = 500
-_MISSING = "RESOURCE_DOES_NOT_EXIST"
-_EXISTS = "RESOURCE_ALREADY_EXISTS"
 
 
 @dataclass(frozen=True)
@@ -90,7 +72,7 @@ def register(
     training = _training(model_path, check_name(name, "registered model"))
     identity = {MODEL_SHA256: digest_of(model_path).sha256, RUN_ID: run_id}
     described = {key: str(training[key]) for key in _FROM_TRAINING if training.get(key) is not None}
-    with _client(tracking_uri) as client:
+    with connect(tracking_uri) as client:
         known = _find(client, name, identity)
         if known:
             return known
@@ -112,7 +94,7 @@ def set_champion(name: str, version: str, *, tracking_uri: str | None = None) ->
         NotFoundError: There is no such version.
         InfrastructureError: MLflow cannot be reached, or fails.
     """
-    with _client(tracking_uri) as client:
+    with connect(tracking_uri) as client:
         client.set_registered_model_alias(name, CHAMPION, version)
         aliases = client.get_registered_model(name).aliases
         if str(aliases.get(CHALLENGER)) == version:
@@ -121,11 +103,11 @@ def set_champion(name: str, version: str, *, tracking_uri: str | None = None) ->
 
 def versions(name: str, *, tracking_uri: str | None = None) -> list[ModelVersion]:
     """Return every version of a registered model, oldest first; an empty list if there is none."""
-    with _client(tracking_uri) as client:
+    with connect(tracking_uri) as client:
         try:
             aliases = client.get_registered_model(name).aliases
-        except _mlflow_error() as error:
-            if error.error_code != _MISSING:
+        except mlflow_error() as error:
+            if error.error_code != MISSING:
                 raise
             return []
         found = client.search_model_versions(f"name = '{name}'", max_results=1000)
@@ -202,8 +184,8 @@ def _experiment(client: Any, name: str) -> str:
     if found is None:
         try:
             return str(client.create_experiment(name))
-        except _mlflow_error() as error:
-            if error.error_code != _EXISTS:
+        except mlflow_error() as error:
+            if error.error_code != EXISTS:
                 raise
             found = client.get_experiment_by_name(name)
     return str(found.experiment_id)
@@ -212,89 +194,6 @@ def _experiment(client: Any, name: str) -> str:
 def _ensure_model(client: Any, name: str) -> None:
     try:
         client.create_registered_model(name)
-    except _mlflow_error() as error:
-        if error.error_code != _EXISTS:
+    except mlflow_error() as error:
+        if error.error_code != EXISTS:
             raise
-
-
-def _mlflow_error() -> Any:
-    from mlflow.exceptions import MlflowException
-
-    return MlflowException
-
-
-def _database_errors() -> Any:
-    from sqlalchemy.exc import SQLAlchemyError
-
-    return (OSError, SQLAlchemyError)
-
-
-@contextmanager
-def _client(tracking_uri: str | None) -> Iterator[Any]:
-    """Open MLflow, and turn its errors into ours."""
-    uri = tracking_uri or _default_uri()
-    MlflowClient = _import_client()
-    try:
-        _make_database(uri, MlflowClient)
-        yield MlflowClient(uri, registry_uri=uri)
-    except DalsegnoError:
-        raise
-    except _mlflow_error() as error:
-        if error.error_code == _MISSING:
-            raise NotFoundError(f"registry: got {error}, want a version that is there") from error
-        raise _failure(uri, error) from _without_password(uri, error)
-    except _database_errors() as error:
-        raise _failure(uri, error) from _without_password(uri, error)
-
-
-def _failure(uri: str, error: Exception) -> InfrastructureError:
-    credentials, _, place = uri.partition("://")[2].rpartition("@")
-    reason = (str(error).splitlines() or [type(error).__name__])[0]
-    shown = reason.replace(f"{credentials}@", "")[:200] if credentials else reason[:200]
-    return InfrastructureError(f"registry {place}: got {shown}, want MLflow to answer")
-
-
-def _without_password(uri: str, error: Exception) -> Exception | None:
-    return None if "@" in uri else error  # the cause would show it
-
-
-def _default_uri() -> str:
-    from dalsegno.settings import load_settings
-
-    return load_settings().mlflow_tracking_uri
-
-
-def _import_client() -> Any:
-    for name, value in SWITCHES.items():
-        os.environ.setdefault(name, value)
-    for name in ("mlflow", "alembic"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    from mlflow.telemetry import set_telemetry_client
-    from mlflow.tracking import MlflowClient
-
-    set_telemetry_client()  # once more: MLflow may have been imported before the switches were set
-    return MlflowClient
-
-
-def _make_database(uri: str, client_class: Any) -> None:
-    """Make MLflow's tables in a file beside the place, and move it there whole.
-
-    Of several processes one makes them; killed midway it leaves no half-made database.
-    """
-    if not uri.startswith(SQLITE):
-        return
-    path = Path(uri.removeprefix(SQLITE))
-    if path.exists():
-        return
-    import fcntl
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_name(f"{path.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if path.exists():
-            return
-        fresh = path.with_name(f"{path.name}.new")
-        fresh.unlink(missing_ok=True)
-        client = client_class(f"{SQLITE}{fresh}", registry_uri=f"{SQLITE}{fresh}")
-        client.search_experiments(max_results=1)
-        os.replace(fresh, path)
