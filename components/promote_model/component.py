@@ -29,7 +29,7 @@ def promote_model(
         run_id: Run that trained the model; a run releases a model once.
 
     Returns:
-        Number of the release.
+        Output: Number of the release.
     """
     import json
     from pathlib import Path

@@ -15,7 +15,7 @@ def publish_dataset(data: dsl.Input[dsl.Dataset], name: str, run_id: str = "") -
         run_id: Run that publishes.
 
     Returns:
-        Reference of the version, `name@number`.
+        Output: Reference of the version, `name@number`.
     """
     from pathlib import Path
 

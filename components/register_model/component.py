@@ -21,7 +21,7 @@ def register_model(
         run_id: Run that trained it; a run registers a model once.
 
     Returns:
-        Version in the registry.
+        Output: Version in the registry.
     """
     from pathlib import Path
 

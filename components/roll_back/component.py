@@ -21,7 +21,7 @@ def roll_back(
         run_id: Run that rolls back; a run does it once, however often the task is tried.
 
     Returns:
-        Number of the new release.
+        Output: Number of the new release.
     """
     from dalsegno import releases
     from dalsegno.settings import open_default_store
