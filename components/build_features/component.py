@@ -24,7 +24,8 @@ def build_features(
         seed: Of the sample.
 
     Returns:
-        features: Parquet, one row an entity, sorted by it; metadata `rows` and `columns`.
+        features: Parquet, one row an entity, sorted by it; metadata `rows`, `columns` and
+            `features_digest` (SHA-256 of the query and the settings).
     """
     from pathlib import Path
 
@@ -32,4 +33,5 @@ def build_features(
 
     tables, output = Path(examples.path), Path(features.path)
     built = logic.build_features(tables, output, sql, entity, sample_share, seed)
-    features.metadata.update(rows=built.rows, columns=built.columns)
+    digest = logic.features_digest(sql, entity, sample_share, seed)
+    features.metadata.update(rows=built.rows, columns=built.columns, features_digest=digest)

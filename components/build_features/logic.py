@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +13,12 @@ import duckdb
 from dalsegno.errors import InputError, NotFoundError
 
 _HASHES = 1 << 32
+
+
+def features_digest(sql: str, entity: str, sample_share: float, seed: int) -> str:
+    """Name a way to build features: SHA-256 of the query and the settings, in hexadecimal."""
+    settings = json.dumps([sql, entity, sample_share, seed])
+    return hashlib.sha256(settings.encode()).hexdigest()
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,16 @@
 """KFP edge of `dalsegno.datasets.fetch`."""
 
+from typing import NamedTuple
+
 from kfp import dsl
 
 from dalsegno import images
 
 
 @dsl.component(base_image=images.DATA, install_kfp_package=False)
-def fetch_dataset(data: dsl.Output[dsl.Dataset], dataset: str) -> str:
+def fetch_dataset(data: dsl.Output[dsl.Dataset], dataset: str) -> NamedTuple(
+    "Outputs", [("version", str), ("features_digest", str)]
+):
     """Fetch a published version of a data set.
 
     Args:
@@ -14,7 +18,8 @@ def fetch_dataset(data: dsl.Output[dsl.Dataset], dataset: str) -> str:
 
     Returns:
         data: File or folder as it was published, verified by its digest.
-        Output: Reference of exactly this version, `name@number`.
+        version: Reference of exactly this version, `name@number`.
+        features_digest: SHA-256 of the SQL and settings it was built with; empty if it was not.
     """
     from pathlib import Path
 
@@ -23,4 +28,4 @@ def fetch_dataset(data: dsl.Output[dsl.Dataset], dataset: str) -> str:
 
     version = datasets.fetch(open_default_store(), dataset, Path(data.path))
     data.metadata["dataset"] = version.ref
-    return version.ref
+    return (version.ref, version.metadata.get("features_digest", ""))

@@ -1,12 +1,16 @@
 """KFP edge of `dalsegno.datasets.publish`."""
 
+from typing import NamedTuple
+
 from kfp import dsl
 
 from dalsegno import images
 
 
 @dsl.component(base_image=images.DATA, install_kfp_package=False)
-def publish_dataset(data: dsl.Input[dsl.Dataset], name: str, run_id: str = "") -> str:
+def publish_dataset(data: dsl.Input[dsl.Dataset], name: str, run_id: str = "") -> NamedTuple(
+    "Outputs", [("dataset", str), ("uri", str)]
+):
     """Publish a file or folder as the next version of a data set.
 
     Args:
@@ -15,7 +19,8 @@ def publish_dataset(data: dsl.Input[dsl.Dataset], name: str, run_id: str = "") -
         run_id: Run that publishes.
 
     Returns:
-        Output: Reference of the version, `name@number`.
+        dataset: Reference of the version, `name@number`.
+        uri: The same for who takes a place to read from, `dataset://name@number`.
     """
     from pathlib import Path
 
@@ -29,4 +34,4 @@ def publish_dataset(data: dsl.Input[dsl.Dataset], name: str, run_id: str = "") -
         run_id=run_id or None,
         metadata=data.metadata,
     )
-    return version.ref
+    return (version.ref, f"dataset://{version.ref}")

@@ -16,7 +16,7 @@ from dalsegno.errors import InputError, TaskFailedError
 from dalsegno.labels import Labels, read_labels, stratified_folds
 from dalsegno.model import TOLERANCE, open_session
 from dalsegno.monitoring.auc import auc, roc_curve
-from dalsegno.monitoring.sketch import sketch_frame
+from dalsegno.monitoring.baseline import sketch_model
 from dalsegno.scores import log_loss
 
 FOLDS = 5
@@ -109,7 +109,11 @@ def train(
         booster=bytes(booster.save_raw("ubj")),
         graph=graph,
         threshold=youden_threshold(np.concatenate([labels, checks]), probabilities),
-        baseline=sketch_frame(rows.assign(**{OUTPUT: probabilities}), seed=settings.seed),
+        baseline=sketch_model(
+            rows.assign(**{OUTPUT: probabilities}),
+            np.concatenate([labels, checks]),
+            seed=settings.seed,
+        ),
         example=_example(session, encoder, validation),
         metrics={
             "auc": auc(checks, scores),

@@ -74,7 +74,16 @@ def compile_object(component: Any) -> Pipeline:
         warnings.simplefilter("error", UserWarning)
         target = Path(folder) / "pipeline.yaml"
         compiler.Compiler().compile(component, str(target))
-        return parse_pipeline(target.read_text(), component.name)
+        return parse_pipeline(_without_header(target.read_text()), component.name)
+
+
+def _without_header(text: str) -> str:
+    """Drop the comment that KFP 2.17 writes on top.
+
+    It is not the same each time (it follows the order of sets), and a default value of several
+    lines breaks out of it (kubeflow/pipelines pull request 10477).
+    """
+    return text[text.index("\ncomponents:\n") + 1 :]
 
 
 @functools.cache

@@ -63,13 +63,13 @@ def localise(context: Context, executor_input: dict[str, Any], scratch: Path) ->
     """
     if _is_local(context.store.uri):
         for artifact in _artifacts(executor_input["inputs"]):
-            _check_there(artifact["uri"])
+            _check_there(context, artifact["uri"])
         root = Path(executor_input["outputs"]["outputFile"]).parent
         root.mkdir(parents=True, exist_ok=True)
         return executor_input
     local = copy.deepcopy(executor_input)
     for number, artifact in enumerate(_artifacts(local["inputs"])):
-        if not _is_local(artifact["uri"]):
+        if not _is_local(artifact["uri"]) and artifact["uri"] in context.digests:
             target = scratch / "inputs" / str(number) / artifact["uri"].rpartition("/")[2]
             context.store.download(context.store.key_of(artifact["uri"]), target)
             artifact["uri"] = str(target)
@@ -148,6 +148,7 @@ def _is_local(uri: str) -> bool:
     return "://" not in uri
 
 
-def _check_there(uri: str) -> None:
-    if _is_local(uri) and not Path(uri).exists():
+def _check_there(context: Context, uri: str) -> None:
+    """Refuse an input that was there once; one that never was (metrics, say) is metadata alone."""
+    if uri in context.digests and _is_local(uri) and not Path(uri).exists():
         raise InputError(f"input artifact: nothing at {uri}, want what the task before wrote")

@@ -6,12 +6,12 @@ import asyncio
 import contextlib
 import os
 import signal
-import subprocess
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from dalsegno.commit import current_commit
 from dalsegno.engine.context import Context, Listener, TaskEvent
 from dalsegno.engine.graph import run_graph
 from dalsegno.engine.preload import heavy_modules
@@ -64,7 +64,7 @@ def run_pipeline(
         pipeline.sha256,
         complete,
         run_id=run_id,
-        commit=git_commit(),
+        commit=current_commit() or None,
     )
     variables = {**os.environ, "_KFP_RUNTIME": "true", **(environment or {})}
     slots = asyncio.Semaphore(jobs or os.cpu_count() or 1)
@@ -126,19 +126,3 @@ def outputs_of(result: Result) -> dict[str, Any]:
     return (
         {"parameters": result.parameters, "artifacts": uris} if (result.parameters or uris) else {}
     )
-
-
-def git_commit() -> str | None:
-    """Commit of the checkout that this code runs from, if it runs from one."""
-    try:
-        done = subprocess.run(
-            ["git", "rev-parse", "HEAD"],  # noqa: S607
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=10,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip()

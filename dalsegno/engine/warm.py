@@ -19,6 +19,7 @@ from typing import Any, Self
 
 from dalsegno.engine.forkserver import QUIET
 from dalsegno.engine.process import GRACE_SECONDS, Outcome, read_outcome, run_worker
+from dalsegno.registry import SWITCHES
 
 # Read by an interpreter or a native library only when it starts: a fork would not see them.
 _READ_AT_START = ("PYTHON", "LD_", "OMP_", "OPENBLAS_", "MKL_", "MALLOC_", "KMP_", "ARROW_")
@@ -106,7 +107,7 @@ class WarmWorkers:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 pass_fds=[theirs.fileno()],
-                env={**os.environ, **QUIET, "_KFP_RUNTIME": "true"},
+                env={**os.environ, **QUIET, **SWITCHES, "_KFP_RUNTIME": "true"},
                 start_new_session=True,
             )
         self._reader = threading.Thread(target=self._read, name="forkserver", daemon=True)

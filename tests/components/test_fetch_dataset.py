@@ -22,11 +22,11 @@ def test_dataset_comes_with_its_exact_reference(
         pd.DataFrame({"age": [number]}).to_parquet(tmp_path / "rows")
         datasets.publish(store, "rows", tmp_path / "rows")
     data = dsl.Dataset(uri=str(tmp_path / "latest"))
-    assert fetch_dataset.python_func(data, "rows") == "rows@2"
+    assert fetch_dataset.python_func(data, "rows") == ("rows@2", "")
     assert data.metadata["dataset"] == "rows@2"
     assert pd.read_parquet(data.path)["age"].tolist() == [2]
     first = dsl.Dataset(uri=str(tmp_path / "first"))
-    assert fetch_dataset.python_func(first, "rows@1") == "rows@1"
+    assert fetch_dataset.python_func(first, "rows@1") == ("rows@1", "")
     assert pd.read_parquet(first.path)["age"].tolist() == [1]
 
 

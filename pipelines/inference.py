@@ -1,0 +1,40 @@
+"""Predictions for a batch of features with the model in production."""
+
+from kfp import dsl
+
+from components.fetch_champion.component import fetch_champion
+from components.fetch_dataset.component import fetch_dataset
+from components.predict_batch.component import predict_batch
+from components.publish_dataset.component import publish_dataset
+from pipelines import titanic
+
+
+@dsl.pipeline(name="inference")
+def inference(
+    dataset: str = titanic.PARAMETERS["dataset"],
+    endpoint: str = titanic.PARAMETERS["endpoint"],
+    predictions: str = titanic.PARAMETERS["predictions"],
+) -> str:
+    """Predict a batch with the champion and publish the predictions.
+
+    Args:
+        dataset: Features to predict for, `name` (latest) or `name@number`.
+        endpoint: Whose live release predicts.
+        predictions: Name to publish the predictions by.
+
+    Returns:
+        Reference of the published predictions, `name@number`.
+    """
+    fetched = fetch_dataset(dataset=dataset)
+    champion = fetch_champion(endpoint=endpoint)
+    predicted = predict_batch(
+        examples=fetched.outputs["data"],
+        model=champion.outputs["champion"],
+        release=champion.outputs["Output"],
+    )
+    published = publish_dataset(
+        data=predicted.outputs["predictions"],
+        name=predictions,
+        run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+    )
+    return published.outputs["dataset"]
