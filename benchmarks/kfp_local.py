@@ -1,0 +1,23 @@
+"""Plain `kfp.local`, the peer: each task a subprocess of this environment's own Python."""
+
+from __future__ import annotations
+
+import sys
+import types
+from pathlib import Path
+
+
+def start(folder: Path) -> None:
+    """Let pipelines that are called from now on run by `kfp.local`, with all outputs in a folder.
+
+    KFP 2.17 imports the package `docker`, an extra of it, whichever runner is asked for; where the
+    package is not installed, an empty module stands in. `SubprocessRunner` uses nothing of it.
+    """
+    try:
+        from docker import DockerClient  # noqa: F401
+    except ImportError:
+        sys.modules["docker"] = types.ModuleType("docker")
+        sys.modules["docker"].DockerClient = object  # type: ignore[attr-defined]
+    from kfp import local
+
+    local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(folder))
