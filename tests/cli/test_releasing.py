@@ -17,7 +17,7 @@ from click.testing import Result
 from kfp import dsl
 from typer.testing import CliRunner
 
-from dalsegno import releases
+from dalsegno import registry, releases
 from dalsegno.cli import releasing, serving
 from dalsegno.errors import ConflictError, DalsegnoError, InputError, NotFoundError
 from dalsegno.runs.record import RunRecord
@@ -108,6 +108,19 @@ def test_promote_releases_a_tasks_model(
     assert releases.fetch_model(store, live, Path("fetched")).is_dir()
     with pytest.raises(InputError, match="want a Model named 'model'"):
         call("promote", "titanic", f"{record.run_id}/say")
+
+
+def test_promote_lets_the_champion_follow(
+    call: Call, store: Store, models: tuple[Path, Path], run: Callable[..., RunRecord]
+) -> None:
+    record = run(copying, source=str(models[0]))
+    version = registry.register(models[0], name="titanic", run_id=record.run_id)
+    call("promote", "titanic", f"{record.run_id}/copy-model")
+    live = releases.live(store, "titanic")
+    assert live
+    assert live.model_version == version
+    assert registry.versions("titanic")[0].aliases == ["champion"]
+    assert "live" in call("releases", "titanic", "--repair").output
 
 
 @pytest.mark.parametrize("model", ["nowhere", "./nowhere", "no-run/train-model"])

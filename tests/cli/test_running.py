@@ -1,0 +1,133 @@
+"""`run FILE.yaml`, `runs` and `show` as a user calls them."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import typer
+from click.testing import Result
+from kfp import compiler, dsl
+from typer.testing import CliRunner
+
+from dalsegno.cli import running
+from dalsegno.errors import DalsegnoError, InputError, NotFoundError, TaskFailedError
+from dalsegno.store import Store
+
+Call = Callable[..., Result]
+
+
+@dsl.component(base_image="python:3.11", install_kfp_package=False)
+def double(number: int, data: dsl.Output[dsl.Dataset]) -> int:
+    print(f"doubling {number}")  # noqa: T201 (the log that `show` prints)
+    if number < 0:
+        raise ValueError("negative")
+    with open(data.path, "w") as file:
+        file.write("x" * number)
+    return 2 * number
+
+
+@dsl.component(base_image="python:3.11", install_kfp_package=False)
+def total(numbers: list) -> int:
+    return sum(numbers)
+
+
+@dsl.pipeline(name="doubling")
+def doubling(number: int = 2, more: list = [1]) -> int:  # noqa: B006 (KFP's way of a default)
+    total(numbers=more)
+    return double(number=number).outputs["Output"]
+
+
+@pytest.fixture
+def call(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
+    """Call a command beside `doubling.yaml`; errors of ours are raised as they are."""
+    monkeypatch.setenv("DALSEGNO_STORE_URI", store.uri)
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.chdir(tmp_path)
+    compiler.Compiler().compile(doubling, "doubling.yaml")
+    app = typer.Typer()
+    running.register(app)
+
+    def call_one(*arguments: str) -> Result:
+        result = CliRunner().invoke(app, list(arguments))
+        if isinstance(result.exception, DalsegnoError):
+            raise result.exception
+        return result
+
+    return call_one
+
+
+def test_run_prints_tasks_and_outputs(call: Call) -> None:
+    output = call("run", "doubling.yaml", "--param", "number=21").output
+    assert "✓" in output
+    assert "Output = 42" in output
+    assert "doubling succeeded in" in output
+
+
+def test_run_prints_the_record_alone_as_json(call: Call) -> None:
+    record = json.loads(call("run", "doubling.yaml", "-p", "more=[3,4]", "--json").output)
+    assert (record["state"], record["outputs"]["parameters"]) == ("succeeded", {"Output": 4})
+    assert record["parameters"] == {"number": 2, "more": [3, 4]}
+    assert {task["state"] for task in record["tasks"].values()} == {"succeeded"}
+
+
+def test_run_of_a_failing_task_names_the_next_command(call: Call) -> None:
+    with pytest.raises(TaskFailedError, match="task 'double' failed in run") as caught:
+        call("run", "doubling.yaml", "-p", "number=-1")
+    assert caught.value.next_command
+    output = call(*caught.value.next_command.split()[1:]).output
+    assert "ValueError: negative" in output
+    assert "doubling -1" in output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (["doubling.yaml", "-p", "number"], InputError),
+        (["doubling.yaml", "-p", "number=many"], InputError),
+        (["doubling.yaml", "-p", "unknown=1"], InputError),
+        (["missing.yaml"], NotFoundError),
+        (["missing"], NotFoundError),
+    ],
+    ids=["form", "type", "name", "file", "pipeline"],
+)
+def test_run_refuses(call: Call, arguments: list[str], error: type[DalsegnoError]) -> None:
+    with pytest.raises(error):
+        call("run", *arguments)
+    assert json.loads(call("runs", "--json").output) == []
+
+
+def test_runs_lists_the_newest_first(call: Call) -> None:
+    assert "No runs yet" in call("runs").output
+    made = [json.loads(call("run", "doubling.yaml", "--json").output)["run_id"]]
+    with pytest.raises(TaskFailedError):
+        call("run", "doubling.yaml", "-p", "number=-1", "--json")
+    listed = json.loads(call("runs", "--json").output)
+    assert {item["state"] for item in listed} == {"succeeded", "failed"}
+    created = [item["created_at"][:19] for item in listed]  # ids sort by the second
+    assert created == sorted(created, reverse=True)
+    assert made[0] in call("runs").output
+    assert len(json.loads(call("runs", "--limit", "1", "--json").output)) == 1
+
+
+def test_show_finds_a_run_by_a_part_of_its_id(call: Call) -> None:
+    run_id = json.loads(call("run", "doubling.yaml", "--json").output)["run_id"]
+    assert f"run {run_id}" in call("show", run_id[-6:]).output
+    assert json.loads(call("show", run_id, "--json").output)["run_id"] == run_id
+
+
+@pytest.mark.parametrize("attempt", ["", "/1"], ids=["latest", "attempt"])
+def test_show_prints_a_task(call: Call, attempt: str) -> None:
+    run_id = json.loads(call("run", "doubling.yaml", "--json").output)["run_id"]
+    output = call("show", f"{run_id}/double{attempt}").output
+    for text in ("parameter  number = 2", "data  2 bytes", "returned   Output = 4", "doubling 2"):
+        assert text in output
+    record = json.loads(call("show", f"{run_id}/double{attempt}", "--json").output)
+    assert (record["task"], record["attempt"], record["state"]) == ("double", 1, "succeeded")
+
+
+@pytest.mark.parametrize("address", ["nothing", "{}/nothing", "{}/double/9"])
+def test_show_refuses_an_unknown_address(call: Call, address: str) -> None:
+    run_id = json.loads(call("run", "doubling.yaml", "--json").output)["run_id"]
+    with pytest.raises(NotFoundError):
+        call("show", address.format(run_id))
