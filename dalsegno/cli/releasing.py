@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from dalsegno.store import Store
 
 _logger = logging.getLogger(__name__)
-_COLUMNS = ("number", "state", "model", "version", "dataset", "who", "when", "reason")
+_COLUMNS = ("no", "state", "model", "ver", "dataset", "who", "when", "reason")
 _DIGEST_LETTERS = 12
 _OUTPUT = "model"
 
@@ -186,7 +186,7 @@ def _print_listing(found: list[Listed], endpoint: str) -> None:
 
 def _row(item: Listed) -> tuple[Any, ...]:
     release = item.release
-    back = f" (is {release.rolled_back_to})" if release.rolled_back_to else ""
+    back = f" = {release.rolled_back_to}" if release.rolled_back_to else ""
     return (
         f"{release.number}{back}",
         item.status,
@@ -194,7 +194,7 @@ def _row(item: Listed) -> tuple[Any, ...]:
         release.model_version,
         release.dataset,
         release.who,
-        release.created_at[:19],
+        release.created_at[:16].replace("T", " "),
         release.reason,
     )
 

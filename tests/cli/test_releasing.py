@@ -151,7 +151,7 @@ def test_releases_lists_what_became_of_each(call: Call, models: tuple[Path, Path
         (1, "superseded"),
     ]
     table = call("releases", "titanic").output
-    assert "3 (is 1)" in table
+    assert "3 = 1" in table
     assert listed[0]["model_sha256"][:12] in table
 
 
