@@ -71,7 +71,7 @@ def kill_below(engine: subprocess.Popen[bytes], chance: random.Random) -> bool:
         if engine.poll() is not None:
             return False
         time.sleep(0.002)
-    time.sleep(chance.uniform(0, 0.4))
+    time.sleep(chance.uniform(0, 0.2))
     below = list_below(above)
     if not below:
         return False
