@@ -12,6 +12,7 @@ from dalsegno.errors import InputError, TaskFailedError
 
 if TYPE_CHECKING:
     from dalsegno.engine.spec import Pipeline
+    from dalsegno.engine.warm import WarmWorkers
     from dalsegno.runs.record import RunRecord, TaskRecord
 
 _LOG_LINES = 20
@@ -57,7 +58,12 @@ def run(
 
 
 def start(
-    pipeline: Pipeline, arguments: dict[str, Any], *, jobs: int | None, listener: Any
+    pipeline: Pipeline,
+    arguments: dict[str, Any],
+    *,
+    jobs: int | None,
+    listener: Any,
+    workers: WarmWorkers | None = None,
 ) -> RunRecord:
     """Run a compiled pipeline in the default store."""
     from dalsegno.engine.run import run_pipeline
@@ -67,7 +73,13 @@ def start(
     store = open_default_store(settings)
     environment = settings.environment()
     return run_pipeline(
-        pipeline, arguments, store, environment=environment, jobs=jobs, listener=listener
+        pipeline,
+        arguments,
+        store,
+        environment=environment,
+        jobs=jobs,
+        listener=listener,
+        workers=workers,
     )
 
 
