@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 import types
 from pathlib import Path
+from typing import Any
 
 
 def start(folder: Path) -> None:
@@ -14,10 +16,11 @@ def start(folder: Path) -> None:
     package is not installed, an empty module stands in. `SubprocessRunner` uses nothing of it.
     """
     try:
-        from docker import DockerClient  # noqa: F401
+        importlib.import_module("docker.client")
     except ImportError:
-        sys.modules["docker"] = types.ModuleType("docker")
-        sys.modules["docker"].DockerClient = object  # type: ignore[attr-defined]
+        stand_in: Any = types.ModuleType("docker")
+        stand_in.DockerClient = object
+        sys.modules["docker"] = stand_in
     from kfp import local
 
     local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(folder))
