@@ -154,15 +154,15 @@ def parse_arguments(pipeline: Pipeline, given: list[str], use_case: Path | None)
 
 def print_outcome(record: RunRecord) -> None:
     """Print a run: each task with state and seconds, then how it ended."""
+    out = console()
+    out.print(f"run {record.run_id}", markup=False, soft_wrap=True)
     print_table(
         ("task", "state", "seconds", ""),
         [
             (path, task.state, seconds(task.seconds), (task.error or "")[:70])
             for path, task in record.tasks.items()
         ],
-        title=f"run {record.run_id}",
     )
-    out = console()
     for name, value in record.outputs.get("parameters", {}).items():
         out.print(f"  {name} = {value}", markup=False)
     took = f" in {seconds(record.seconds)} s" if record.seconds is not None else ""

@@ -56,6 +56,8 @@ class WarmWorkers:
             self._commands.close()
             self._server.wait()
             self._reader.join()
+            if self._server.stdout:
+                self._server.stdout.close()
 
     def load(self, modules: list[str]) -> None:
         """Ask for modules to be loaded ahead, in this order, while no task is asked for."""

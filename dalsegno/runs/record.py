@@ -171,7 +171,8 @@ def to_json(record: RunRecord | TaskRecord) -> bytes:
 def new_run_id(pipeline: str, now: datetime) -> str:
     """Make a run id that sorts by time and can be told by its last four characters."""
     name = re.sub(r"[^a-z0-9]+", "-", pipeline.lower()).strip("-")[:60]
-    return f"{now:%Y%m%d-%H%M%S}-{name}-{secrets.token_hex(3)}"
+    milliseconds = now.microsecond // 1000
+    return f"{now:%Y%m%d-%H%M%S}{milliseconds:03d}-{name}-{secrets.token_hex(3)}"
 
 
 def check_run_id(run_id: str) -> str:
