@@ -26,6 +26,7 @@ _MARKER = "demo.json"
 _SETTINGS = 'store_uri = ".dalsegno"\n'
 _TRIALS = 10
 _SMALLEST = 1e-6
+_SHOWN, _WIDE = 5, 110
 
 
 def register(app: typer.Typer) -> None:
@@ -153,7 +154,8 @@ class Story:
         ]
         print_table(("step", "task", "state", "seconds"), rows, title="Tasks")
         for name, value in self.findings.items():
-            out.print(f"  {name.replace('_', ' '):28} {_plain(value)}", markup=False)
+            text = f"  {name.replace('_', ' '):28} {_plain(value)}"
+            out.print(text, markup=False, soft_wrap=True)
         out.print(f"  {'seconds':28} {time.monotonic() - self.started:.1f}", markup=False)
         out.print("\nReports, to open in a browser:")
         for path in self.reports.values():
@@ -325,6 +327,13 @@ def _shares(answers: pd.DataFrame) -> str:
 def _plain(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4f}"
-    if isinstance(value, list):
-        return ("\n" + " " * 31).join(map(str, value)) if value else "none"
-    return str(value)
+    if not isinstance(value, list):
+        return str(value)
+    shown = [_short(str(item)) for item in value[:_SHOWN]]
+    if len(value) > _SHOWN:
+        shown.append(f"(+{len(value) - _SHOWN} more in {_MARKER})")
+    return ("\n" + " " * 31).join(shown) or "none"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _WIDE else text[: _WIDE - 1] + "…"

@@ -19,8 +19,6 @@ HEAVY = (
     "duckdb",
     "scipy.special",
     "scipy.optimize",
-    "sklearn.metrics",
-    "sklearn.model_selection",
     "xgboost",
     "optuna",
     "onnx",

@@ -70,7 +70,9 @@ def run_pipeline(
     slots = asyncio.Semaphore(jobs or os.cpu_count() or 1)
     with contextlib.ExitStack() as stack:
         workers = workers or stack.enter_context(WarmWorkers())
-        workers.load(heavy_modules(pipeline))
+        modules = heavy_modules(pipeline)
+        if modules or len(pipeline.spec["deploymentSpec"]["executors"]) > 1:
+            workers.load(modules)  # for a single light task it would not pay
         scratch = tempfile.TemporaryDirectory(prefix="dalsegno-", ignore_cleanup_errors=True)
         work_dir = Path(stack.enter_context(scratch))
         context = Context(pipeline, recorder, variables, workers, slots, listener, work_dir)

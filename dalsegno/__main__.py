@@ -1,0 +1,5 @@
+"""`python -m dalsegno`: the command line."""
+
+from dalsegno.cli.main import main
+
+main()
