@@ -71,7 +71,8 @@ def localise(context: Context, executor_input: dict[str, Any], scratch: Path) ->
     for number, artifact in enumerate(_artifacts(local["inputs"])):
         if not _is_local(artifact["uri"]) and artifact["uri"] in context.digests:
             target = scratch / "inputs" / str(number) / artifact["uri"].rpartition("/")[2]
-            context.store.download(context.store.key_of(artifact["uri"]), target)
+            want = context.digests[artifact["uri"]].sha256
+            context.store.download(context.store.key_of(artifact["uri"]), target, sha256=want)
             artifact["uri"] = str(target)
     root = local["outputs"]["outputFile"].rpartition("/")[0]
     folder = scratch / "outputs"
