@@ -170,7 +170,8 @@ def _judge_column(profile: Profile, rule: ColumnRule) -> Iterator[Finding]:
     if profile.fractions and rule.type == "integer":
         yield _broken(table, name, count(profile.fractions, "fraction"), "whole numbers")
     if profile.outside:
-        got = f"{profile.outside} from {_number(profile.low)} to {_number(profile.high)}"
+        rows = count(profile.outside, "row")
+        got = f"{rows} outside, values from {_number(profile.low)} to {_number(profile.high)}"
         yield _broken(table, name, got, _range(rule))
     yield from _judge_values(profile, rule)
     mean, usual = profile.mean, rule.typical_mean

@@ -13,6 +13,8 @@ from dalsegno.errors import DalsegnoError
 if TYPE_CHECKING:
     from rich.console import Console
 
+_PIPE_COLUMNS = 200  # a program or a file reads: no need to fold at 80
+_WHOLE = {"run", "task", "release", "number", "state"}  # what people copy stays on one line
 _COLOURS = {
     "succeeded": "green",
     "cached": "cyan",
@@ -28,7 +30,8 @@ def console() -> Console:
     """Return a console on standard output."""
     from rich.console import Console
 
-    return Console(highlight=False, soft_wrap=False)
+    width = None if sys.stdout.isatty() else _PIPE_COLUMNS
+    return Console(highlight=False, soft_wrap=False, width=width)
 
 
 def print_json(value: Any) -> None:
@@ -43,7 +46,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: st
 
     table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD)
     for column in columns:
-        table.add_column(column, overflow="fold")
+        table.add_column(column, overflow="fold", no_wrap=column in _WHOLE)
     for row in rows:
         table.add_row(*(_cell(value) for value in row))
     console().print(table)

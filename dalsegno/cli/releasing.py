@@ -70,7 +70,7 @@ def promote(
     ),
     as_json: bool = typer.Option(False, "--json", help="Print the release as JSON."),
 ) -> None:
-    """Make a model the one that an endpoint serves, past the gate, by hand.
+    """Make a model the one that an endpoint serves, without the gate, by hand.
 
     Example: dalsegno promote titanic training-3f9a/train-model --reason "fixes fares"
     """
@@ -78,6 +78,8 @@ def promote(
     from dalsegno.settings import open_default_store
 
     store = open_default_store()
+    live = releases.live(store, endpoint)
+    seen = live.number if live else 0
     with tempfile.TemporaryDirectory() as scratch:
         path, run_id = _locate(store, model, Path(scratch, _OUTPUT))
         release = releases.promote(
@@ -89,7 +91,7 @@ def promote(
             evidence={"by": "hand"},
             version=_registered(endpoint, path, run_id) if run_id else "",
             run_id=run_id,
-            expected=expected,
+            expected=seen if expected is None else expected,
         )
     releases.follow(release)
     _print_release(release, as_json=as_json)

@@ -84,7 +84,7 @@ def start(
 
 
 def runs(
-    limit: int = typer.Option(20, help="How many, newest first."),
+    limit: int = typer.Option(20, min=1, help="How many, newest first."),
     as_json: bool = typer.Option(False, "--json", help="Print a list of JSON objects."),
 ) -> None:
     """List the runs, newest first."""
@@ -185,21 +185,25 @@ def raise_if_failed(record: RunRecord) -> None:
 
 def _print_task(task: TaskRecord, log: str) -> None:
     out = console()
-    out.print(f"task {task.task}, attempt {task.attempt} of run {task.run_id}", markup=False)
-    out.print(f"  state      {task.state}  {seconds(task.seconds)} s", markup=False)
+    out.print(
+        f"task {task.task}, attempt {task.attempt} of run {task.run_id}",
+        markup=False,
+        soft_wrap=True,
+    )
+    out.print(f"  state      {task.state}  {seconds(task.seconds)} s", markup=False, soft_wrap=True)
     for name, value in task.executor_input.get("inputs", {}).get("parameterValues", {}).items():
         text = str(value)
-        out.print(f"  parameter  {name} = {text[:70]}", markup=False)
+        out.print(f"  parameter  {name} = {text[:70]}", markup=False, soft_wrap=True)
     for kind, group in (("input", task.inputs), ("output", task.outputs)):
         for name, items in group.items():
             for item in items:
-                digest = (item["sha256"] or "nothing there")[:12]
-                size = item["size_bytes"]
+                digest = item["sha256"][:12] if item["sha256"] else "no file, metadata alone"
+                size = item["size_bytes"] or 0
                 out.print(
                     f"  {kind:9}  {name}  {size} bytes  {digest}  {item['uri']}", markup=False
                 )
     for name, value in ((task.executor_output or {}).get("parameterValues") or {}).items():
-        out.print(f"  returned   {name} = {str(value)[:70]}", markup=False)
+        out.print(f"  returned   {name} = {str(value)[:70]}", markup=False, soft_wrap=True)
     if task.error:
         where = f" ({task.error['file']}:{task.error['line']})" if task.error.get("file") else ""
         out.print(
@@ -208,4 +212,6 @@ def _print_task(task: TaskRecord, log: str) -> None:
     lines = log.splitlines()
     if lines:
         out.print(f"  log        last {min(len(lines), _LOG_LINES)} of {len(lines)} lines:")
-        out.print("\n".join(f"    {line}" for line in lines[-_LOG_LINES:]), markup=False)
+        out.print(
+            "\n".join(f"    {line}" for line in lines[-_LOG_LINES:]), markup=False, soft_wrap=True
+        )

@@ -64,7 +64,7 @@ def predict(
 ) -> None:
     """Score rows with the live release.
 
-    Example: dalsegno predict titanic passengers.csv --output scored.csv
+    Example: dalsegno predict titanic features.parquet --output scored.csv
     """
     if output and output.suffix not in _WRITTEN:
         raise InputError(f"--output: got {output.name!r}, want one of {', '.join(_WRITTEN)}")

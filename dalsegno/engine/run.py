@@ -16,8 +16,9 @@ from dalsegno.engine.context import Context, Listener, TaskEvent
 from dalsegno.engine.graph import run_graph
 from dalsegno.engine.preload import heavy_modules
 from dalsegno.engine.resolve import Result, Scope
-from dalsegno.engine.spec import Pipeline
+from dalsegno.engine.spec import Pipeline, lightweight_source
 from dalsegno.engine.warm import WarmWorkers
+from dalsegno.errors import InputError
 from dalsegno.runs.record import RunRecord, State
 from dalsegno.runs.recorder import Recorder
 from dalsegno.store import Store
@@ -53,10 +54,11 @@ def run_pipeline(
         The record as it was written at the end. A failed run returns; it does not raise.
 
     Raises:
-        InputError: The arguments do not fit the pipeline.
+        InputError: The arguments do not fit the pipeline, or it has container components.
         KeyboardInterrupt: The run was stopped by a signal; its record is complete.
     """
     complete = pipeline.arguments(arguments)
+    _refuse_containers(pipeline)
     recorder = Recorder.start(
         store,
         pipeline.name,
@@ -77,6 +79,20 @@ def run_pipeline(
         work_dir = Path(stack.enter_context(scratch))
         context = Context(pipeline, recorder, variables, workers, slots, listener, work_dir)
         return _finish(context, complete)
+
+
+def _refuse_containers(pipeline: Pipeline) -> None:
+    foreign = sorted(
+        f"{label.removeprefix('exec-')} ({executor['container']['image']})"
+        for label, executor in pipeline.spec["deploymentSpec"]["executors"].items()
+        if "container" in executor
+        and lightweight_source(tuple(executor["container"].get("command", []))) is None
+    )
+    if foreign:
+        raise InputError(
+            f"pipeline {pipeline.name!r}: got container components {', '.join(foreign)}, "
+            "want lightweight Python components, which run as processes here"
+        )
 
 
 def _finish(context: Context, arguments: dict[str, Any]) -> RunRecord:

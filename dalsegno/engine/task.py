@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import platform
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -146,6 +147,9 @@ class _Attempt:
 
     def _after(self, outcome: Outcome) -> None:
         self.record.exit_code, self.record.error = outcome.exit_code, outcome.error
+        if outcome.error and outcome.error["type"] == "ModuleNotFoundError":
+            outcome.error["message"] += " (packages are not installed for a task here: add it to"
+            outcome.error["message"] += f" this environment, {sys.prefix})"
         if outcome.logic_seconds is not None:
             self.record.logic_seconds = round(outcome.logic_seconds, 3)
         if outcome.error:

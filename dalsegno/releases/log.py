@@ -138,8 +138,12 @@ def overtaken(first: Release) -> ConflictError:
 
 def unknown(store: Store, endpoint: str) -> NotFoundError:
     """Return the error for an endpoint that has no release."""
-    known = ", ".join(endpoints(store)) or "none has a release yet"
-    return NotFoundError(f"endpoint: got {endpoint!r}, want one of: {known}")
+    known = ", ".join(endpoints(store))
+    if known:
+        return NotFoundError(f"endpoint: got {endpoint!r}, want one of: {known}")
+    return NotFoundError(
+        f"endpoint {endpoint!r}: got no release yet, want one", "dalsegno run training"
+    )
 
 
 def in_force(releases: Sequence[Release]) -> list[int]:

@@ -246,7 +246,7 @@ def test_read_rows_refuses(tmp_path: Path, name: str, text: str) -> None:
 
 def test_predict_refuses_an_unknown_endpoint(call: Call, tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text(ROWS)
-    with pytest.raises(NotFoundError, match="endpoint: got 'titanic'"):
+    with pytest.raises(NotFoundError, match="endpoint 'titanic': got no release yet"):
         call("predict", "titanic", "rows.csv")
 
 

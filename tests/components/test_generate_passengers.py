@@ -152,7 +152,7 @@ def test_broken_is_named_by_the_schema(batches: dict[str, Tables], tmp_path: Pat
     logic.write_tables(batches["broken"], tmp_path)
     assert [str(found) for found in validate(tmp_path, PARAMETERS["schema"]).breaks] == [
         "passengers.sex: got 40% nulls, want at most 0%",
-        "passengers.age: got 2 from -5 to 400, want 0 to 120",
+        "passengers.age: got 2 rows outside, values from -5 to 400, want 0 to 120",
         "passengers.survived: got 1 row with 2, want one of 0, 1",
         "passengers.passenger_id: got 1 duplicate in 5,000 rows, want each one once",
     ]

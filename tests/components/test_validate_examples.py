@@ -55,11 +55,23 @@ def test_whole_examples_have_no_finding(tmp_path: Path) -> None:
     [
         ({"sex": ["male"] * 6 + [None] * 4}, "people.sex: got 40% nulls, want at most 0%"),
         ({"sex": ["male"] * 9 + ["  "]}, "people.sex: got 10% nulls, want at most 0%"),
-        ({"age": [math.nan] * 6 + [1.0] * 4}, "people.age: got 60% nulls, want at most 50%"),
-        ({"age": ["x"] * 10}, "people.age: got type string, want number"),
+        (
+            {"age": [math.nan] * 6 + [1.0] * 4},
+            "people.age: got 60% nulls, want at most 50%",
+        ),
+        (
+            {"age": ["x"] * 10},
+            "people.age: got type string, want number",
+        ),
         ({"sex": range(10)}, "people.sex: got type integer, want string"),
-        ({"age": [1.0] * 8 + [-5.0, 400.0]}, "people.age: got 2 from -5 to 400, want 0 to 120"),
-        ({"age": [1.0] * 9 + [math.inf]}, "people.age: got 1 from 1 to inf, want 0 to 120"),
+        (
+            {"age": [1.0] * 8 + [-5.0, 400.0]},
+            "people.age: got 2 rows outside, values from -5 to 400, want 0 to 120",
+        ),
+        (
+            {"age": [1.0] * 9 + [math.inf]},
+            "people.age: got 1 row outside, values from 1 to inf, want 0 to 120",
+        ),
         ({"children": [0.5] * 2 + [1.0] * 8},
          "people.children: got 2 fractions, want whole numbers"),
         ({"person": ["p1", "p1"] + [f"q{n}" for n in range(8)]},
@@ -103,7 +115,7 @@ def test_all_breaks_are_found_at_once(tmp_path: Path) -> None:
     assert found(tmp_path, frame.head(4)) == [
         "break people: got 4 rows, want at least 5",
         "break people.sex: got 100% nulls, want at most 0%",
-        "break people.age: got 4 from -1 to -1, want 0 to 120",
+        "break people.age: got 4 rows outside, values from -1 to -1, want 0 to 120",
         "break people.children: got no such column, want integer",
     ]
 

@@ -220,3 +220,24 @@ def leave_child(pid_file: str, seconds: float) -> None:
 @dsl.pipeline
 def with_child(pid_file: str, seconds: float = 60.0) -> None:
     leave_child(pid_file=pid_file, seconds=seconds)
+
+
+@dsl.container_component
+def shout(text: str) -> dsl.ContainerSpec:
+    return dsl.ContainerSpec(image="alpine", command=["echo", text])
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def import_missing() -> None:
+    import no_such_module_anywhere  # noqa: F401
+
+
+@dsl.pipeline
+def with_container() -> None:
+    add(a=1)
+    shout(text="hello")
+
+
+@dsl.pipeline
+def with_missing_module() -> None:
+    import_missing()

@@ -34,5 +34,5 @@ def test_unregistered_model_needs_no_registry(store: Store, tmp_path: Path) -> N
 
 
 def test_repair_of_unknown_endpoint_names_the_known(store: Store) -> None:
-    with pytest.raises(NotFoundError, match="want one of: none has a release yet"):
+    with pytest.raises(NotFoundError, match="got no release yet"):
         releases.repair(store, "titanic")
