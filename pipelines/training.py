@@ -107,7 +107,7 @@ def training(
         name=endpoint,
         run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
     )
-    with dsl.If(compared.outputs["blessed"] == True):  # noqa: E712 (KFP builds an expression)
+    with dsl.If(compared.outputs["Output"] == True):  # noqa: E712 (KFP builds an expression)
         promote_model(
             model=challenger,
             verdict=compared.outputs["verdict"],
@@ -116,4 +116,4 @@ def training(
             golden=settled.outputs["Output"],
             run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
         )
-    return compared.outputs["blessed"]
+    return compared.outputs["Output"]

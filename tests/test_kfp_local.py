@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from dalsegno import datasets
+from dalsegno import datasets, releases
 from dalsegno.store import Store
 
 PLAY = """
@@ -16,9 +16,21 @@ from pathlib import Path
 from benchmarks import kfp_local
 kfp_local.start(Path(sys.argv[1]))
 from pipelines.feature import feature
+from pipelines.inference import inference
+from pipelines.monitoring import monitoring
 from pipelines.simulation import simulation
-print("REFERENCE", feature().outputs["Output"], flush=True)
-print("REFERENCE", simulation(rows=200).outputs["Output"], flush=True)
+from pipelines.training import training
+
+def tell(task):
+    print("REFERENCE", task.outputs["Output"], flush=True)
+    return task.outputs["Output"]
+
+tell(feature())
+arrivals = tell(simulation(rows=6000))
+tell(feature(tables_uri=arrivals, dataset="titanic-reserve"))
+tell(training(trials=2))
+tell(inference())
+tell(monitoring())
 """
 
 
@@ -36,10 +48,18 @@ def play(store: Store, folder: Path) -> str:
     return done.stdout
 
 
-def test_feature_and_simulation_run_on_plain_kfp_local(store: Store, tmp_path: Path) -> None:
+def test_our_pipelines_run_on_plain_kfp_local(store: Store, tmp_path: Path) -> None:
     said = play(store, tmp_path)
     references = [line.split()[1] for line in said.splitlines() if line.startswith("REFERENCE")]
-    assert references == ["titanic@1", "dataset://titanic-arrivals@1"]
+    assert references == [
+        "titanic@1",
+        "dataset://titanic-arrivals@1",
+        "titanic-reserve@1",
+        "True",
+        "titanic-predictions@1",
+        "none",
+    ]
+    assert releases.live(store, "titanic").number == 1
     assert datasets.resolve(store, "titanic@1").rows == 1309
     assert datasets.resolve(store, "titanic-arrivals@1").number == 1
     assert list(store.folders("runs")) == []

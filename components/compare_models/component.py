@@ -1,7 +1,5 @@
 """The gate as a component."""
 
-from typing import NamedTuple
-
 from kfp import dsl
 
 from dalsegno import images
@@ -25,7 +23,7 @@ def compare_models(
     min_golden_rows: int = 5000,
     max_drift_share: float = 0.3,
     seed: int = 0,
-) -> NamedTuple("Outputs", [("blessed", bool), ("reasons", list)]):
+) -> bool:
     """Decide whether a challenger may replace the champion.
 
     Args:
@@ -47,8 +45,7 @@ def compare_models(
     Returns:
         verdict: JSON with `blessed`, `reasons`, `interval`, `power`, `slices`, `drifted`.
         report: The verdict with its plots.
-        blessed: Whether the challenger may be released.
-        reasons: Why, or why not.
+        Output: Whether the challenger may be released; why is in the verdict's metadata.
     """
     import json
     from pathlib import Path
@@ -86,4 +83,5 @@ def compare_models(
     Path(verdict.path).write_text(json.dumps(decided.as_json(), indent=2))
     Path(report.path).write_text(pages.render(decided, scored, drift))
     verdict.metadata["blessed"] = decided.blessed
-    return decided.blessed, decided.reasons
+    verdict.metadata["reasons"] = decided.reasons
+    return decided.blessed

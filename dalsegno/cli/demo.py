@@ -112,11 +112,18 @@ class Story:
 
     def returned(self, task: str) -> dict[str, Any]:
         """Return the output parameters of a task of the last run."""
+        return dict(self._output(task).get("parameterValues", {}))
+
+    def verdict(self, task: str) -> dict[str, Any]:
+        """Return what the gate decided in the last run: `blessed` and `reasons`."""
+        return dict(self._output(task)["artifacts"]["verdict"]["artifacts"][0]["metadata"])
+
+    def _output(self, task: str) -> dict[str, Any]:
         from dalsegno.runs.reader import read_task
         from dalsegno.settings import open_default_store
 
         record = read_task(open_default_store(), self.runs[-1][1], task)
-        return dict((record.executor_output or {}).get("parameterValues", {}))
+        return record.executor_output or {}
 
     def keep_report(self, name: str, task: str) -> None:
         """Copy the HTML report of a task of the last run to where a person finds it."""
@@ -171,7 +178,7 @@ def first_run(story: Story) -> None:
     """Real passengers: train, release, serve, predict, monitor."""
     action = story.succeed("1 loop: real passengers, no champion yet", "loop", trials=_TRIALS)
     story.check(action == "none", f"monitoring asks for {action!r}, want 'none'")
-    verdict = story.returned("training/compare-models")
+    verdict = story.verdict("training/compare-models")
     story.check(verdict["blessed"], f"the gate refused: {verdict['reasons']}")
     story.findings["auc_first"] = story.returned("training/evaluate-model")["Output"]
     story.keep_report("1-evaluation", "training/evaluate-model")
@@ -248,13 +255,13 @@ def retrain(story: Story, dataset: str) -> None:
     )
     given = {"dataset": dataset, "reserve": reserve, "trials": _TRIALS}
     blessed = story.succeed("5 training: stale golden data set", "training", **given)
-    story.findings["refused_on_stale_golden"] = story.returned("compare-models")["reasons"]
+    story.findings["refused_on_stale_golden"] = story.verdict("compare-models")["reasons"]
     story.check(not blessed, "the gate blessed on a stale golden data set")
     story.keep_report("5-gate-stale", "compare-models")
     blessed = story.succeed(
         "6 training: renewed golden data set", "training", renew_golden=True, **given
     )
-    verdict = story.returned("compare-models")
+    verdict = story.verdict("compare-models")
     story.check(blessed, f"the gate refused the challenger: {verdict['reasons']}")
     story.findings["blessed_on_renewed_golden"] = verdict["reasons"]
     story.findings["auc_second"] = story.returned("evaluate-model")["Output"]

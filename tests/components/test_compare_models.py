@@ -177,8 +177,8 @@ def test_component_writes_its_verdict(files, challenger, champion, blessed):
         slices=["sex"],
     )
     written = json.loads((files / "verdict").read_text())
-    assert (found[0], written["blessed"], verdict.metadata["blessed"]) == (blessed,) * 3
-    assert found[1] == written["reasons"]
+    assert (found, written["blessed"], verdict.metadata["blessed"]) == (blessed,) * 3
+    assert verdict.metadata["reasons"] == written["reasons"]
     assert (files / "report").read_text().count("<svg") == (1 if champion == "none" else 2)
 
 
