@@ -14,7 +14,7 @@ from dalsegno.engine.spec import Pipeline
 from dalsegno.runs.record import RunRecord
 from dalsegno.store import Store, open_store
 
-pytest_plugins = ["tests.servers"] if (Path(__file__).parent / "servers.py").exists() else []
+pytest_plugins = ["tests.servers"]
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,8 @@ from typing import Any
 from dalsegno.errors import InputError, NotFoundError
 from dalsegno.releases import log
 from dalsegno.releases.models import check_folder, fetch_model, keep
-from dalsegno.releases.release import PROMOTED, ROLLED_BACK, Release, timestamp
+from dalsegno.releases.release import PROMOTED, ROLLED_BACK, Release
+from dalsegno.runs.record import timestamp
 from dalsegno.store import Digest, Store, digest_of
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from datetime import UTC, datetime
 from typing import Any
 
 from dalsegno.errors import ConflictError, InfrastructureError
@@ -106,8 +105,3 @@ def check_move(before: Release | None, state: str) -> None:
     if state not in MOVES[now]:
         want = ", ".join(sorted(MOVES[now]))
         raise ConflictError(f"release: got the move {now} to {state}, want one to: {want}")
-
-
-def timestamp(now: datetime | None) -> str:
-    """Write a time as releases have it: ISO 8601, UTC, to the millisecond."""
-    return (now or datetime.now(UTC)).astimezone(UTC).isoformat(timespec="milliseconds")

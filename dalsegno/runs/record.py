@@ -198,4 +198,4 @@ def attempt_key(run_id: str, task: str, attempt: int, *parts: str) -> str:
 
 def timestamp(moment: datetime | None = None) -> str:
     """Write a moment (default: now) as UTC, ISO 8601 with milliseconds."""
-    return (moment or datetime.now(UTC)).isoformat(timespec="milliseconds")
+    return (moment or datetime.now(UTC)).astimezone(UTC).isoformat(timespec="milliseconds")
