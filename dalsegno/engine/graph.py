@@ -11,6 +11,7 @@ from typing import Any
 
 from dalsegno.engine.cel import condition_holds
 from dalsegno.engine.context import Context, TaskEvent
+from dalsegno.engine.importer import import_artifact
 from dalsegno.engine.resolve import (
     Inputs,
     Result,
@@ -21,7 +22,7 @@ from dalsegno.engine.resolve import (
     resolve_inputs,
 )
 from dalsegno.engine.spec import check_order, producers
-from dalsegno.engine.task import Task, import_artifact, run_task
+from dalsegno.engine.task import Task, run_task
 from dalsegno.engine.values import check_type
 from dalsegno.errors import DalsegnoError
 from dalsegno.runs.record import State, TaskSummary

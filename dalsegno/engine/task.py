@@ -16,7 +16,6 @@ from dalsegno.engine.context import Context, TaskEvent
 from dalsegno.engine.process import Outcome
 from dalsegno.engine.resolve import Inputs, Result
 from dalsegno.engine.spec import lightweight_source
-from dalsegno.engine.values import normalise
 from dalsegno.errors import ConfigurationError, DalsegnoError
 from dalsegno.runs.liveness import boot_id
 from dalsegno.runs.record import State, TaskRecord, attempt_key, timestamp
@@ -46,32 +45,6 @@ async def run_task(context: Context, task: Task) -> Result:
     raise AssertionError("a task has at least one attempt")
 
 
-async def import_artifact(context: Context, task: Task) -> Result:
-    """Run an importer task: name an artifact that is there already."""
-    importer = task.executor["importer"]
-    source = importer["artifactUri"]
-    uri = source.get("constant") or task.inputs.parameters[source["runtimeParameter"]]
-    if uri.startswith("file://"):
-        uri = uri.removeprefix("file://")
-    name, definition = next(iter(task.component["outputDefinitions"]["artifacts"].items()))
-    artifact = {
-        "name": name,
-        "type": importer.get("typeSchema") or definition.get("artifactType"),
-        "uri": uri,
-        "metadata": normalise(importer.get("metadata", {})),
-    }
-    record = _new_record(context, task, 1, {})
-    record.state, record.executor, record.started_at = State.SUCCEEDED, "importer", timestamp()
-    record.outputs = {name: artifacts.digest_list(context, [artifact])}
-    record.seconds, record.finished_at = 0.0, timestamp()
-    if "://" not in uri and record.outputs[name][0]["sha256"] is None:
-        record.state = State.FAILED
-        record.error = {"type": "InputError", "message": f"importer: nothing at {uri}"}
-    context.recorder.task(record)
-    context.listener(TaskEvent(task.path, record.state, 1, 0.0, _message(record)))
-    return Result(record.state, artifacts={name: [artifact]}, error=_message(record))
-
-
 class _Attempt:
     """One attempt of one task, recorded before and after."""
 
@@ -80,7 +53,7 @@ class _Attempt:
         self.task = task
         self.attempt = attempt
         planned = artifacts.provision(context, task.path, attempt, task.component, task.inputs)
-        self.record = _new_record(context, task, attempt, planned)
+        self.record = new_record(context, task, attempt, planned)
         self.scratch = context.work_dir / task.path / str(attempt)
         self.result = Result(State.FAILED)
 
@@ -105,12 +78,12 @@ class _Attempt:
             self.record.finished_at = timestamp()
             self._keep_log()
             self.context.recorder.task(self.record)
-            message = _message(self.record)
+            message = message_of(self.record)
             event = TaskEvent(
                 self.task.path, self.record.state, self.attempt, self.record.seconds, message
             )
             self.context.listener(event)
-        self.result.state, self.result.error = self.record.state, _message(self.record)
+        self.result.state, self.result.error = self.record.state, message_of(self.record)
         return self.result
 
     def _before(self) -> None:
@@ -183,9 +156,10 @@ class _Attempt:
             self.context.store.upload(self.log_path, key)
 
 
-def _new_record(
+def new_record(
     context: Context, task: Task, attempt: int, executor_input: dict[str, Any]
 ) -> TaskRecord:
+    """Begin the record of an attempt, with all that is known before it starts."""
     container = task.executor.get("container", {})
     return TaskRecord(
         run_id=context.run_id,
@@ -208,7 +182,8 @@ def _function_name(args: list[str]) -> str:
     return args[args.index("--function_to_execute") + 1]
 
 
-def _message(record: TaskRecord) -> str | None:
+def message_of(record: TaskRecord) -> str | None:
+    """Return the message of what failed, if something did."""
     return str(record.error["message"]) if record.error else None
 
 

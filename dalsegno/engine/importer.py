@@ -1,0 +1,36 @@
+"""Runs importer tasks: they name an artifact that is there already."""
+
+from __future__ import annotations
+
+from dalsegno.engine import artifacts
+from dalsegno.engine.context import Context, TaskEvent
+from dalsegno.engine.resolve import Result
+from dalsegno.engine.task import Task, message_of, new_record
+from dalsegno.engine.values import normalise
+from dalsegno.runs.record import State, timestamp
+
+
+async def import_artifact(context: Context, task: Task) -> Result:
+    """Run an importer task: name an artifact that is there already."""
+    importer = task.executor["importer"]
+    source = importer["artifactUri"]
+    uri = source.get("constant") or task.inputs.parameters[source["runtimeParameter"]]
+    if uri.startswith("file://"):
+        uri = uri.removeprefix("file://")
+    name, definition = next(iter(task.component["outputDefinitions"]["artifacts"].items()))
+    artifact = {
+        "name": name,
+        "type": importer.get("typeSchema") or definition.get("artifactType"),
+        "uri": uri,
+        "metadata": normalise(importer.get("metadata", {})),
+    }
+    record = new_record(context, task, 1, {})
+    record.state, record.executor, record.started_at = State.SUCCEEDED, "importer", timestamp()
+    record.outputs = {name: artifacts.digest_list(context, [artifact])}
+    record.seconds, record.finished_at = 0.0, timestamp()
+    if "://" not in uri and record.outputs[name][0]["sha256"] is None:
+        record.state = State.FAILED
+        record.error = {"type": "InputError", "message": f"importer: nothing at {uri}"}
+    context.recorder.task(record)
+    context.listener(TaskEvent(task.path, record.state, 1, 0.0, message_of(record)))
+    return Result(record.state, artifacts={name: [artifact]}, error=message_of(record))
