@@ -9,10 +9,11 @@ from __future__ import annotations
 import difflib
 import os
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from dalsegno.errors import ConfigurationError
@@ -25,6 +26,8 @@ CONFIG_VARIABLE = "DALSEGNO_CONFIG"
 _FILE = "dalsegno.toml"
 _OTHER_VARIABLES = frozenset({CONFIG_VARIABLE})
 _SQLITE = "sqlite:///"
+_OF_THE_CLUSTER = ("kfp_", "mlmd_", "kubernetes_")  # a task has no business with them
+_KFP_STORE = "seaweedfs.kubeflow:9000"  # what the launcher takes for minio:// without a provider
 
 
 class Settings(BaseSettings):
@@ -38,6 +41,17 @@ class Settings(BaseSettings):
         s3_secret_key: Its secret.
         s3_region: Region of the bucket.
         s3_secure: Whether S3 is spoken over TLS.
+        s3_endpoint_rewrite: `seaweedfs.kubeflow:9000=127.0.0.1:9000`, several with commas: where
+            a store that only the cluster can name is reached from here.
+        kfp_host: URL of the API server of Kubeflow Pipelines, or of its UI.
+        kfp_ui_host: URL of the UI, where it is another one than `kfp_host`.
+        kfp_namespace: Namespace of the runs; needed where KFP serves several users.
+        kfp_token: Bearer token for both.
+        kfp_ca_file: Certificates to trust, PEM.
+        kfp_verify_tls: Whether certificates are checked.
+        kfp_timeout_seconds: How long one call to the cluster may take.
+        mlmd_address: `host:port` of ML Metadata; None asks through the UI.
+        kubernetes_context: Context of kubectl's configuration; None takes the current one.
     """
 
     model_config = SettingsConfigDict(
@@ -51,6 +65,16 @@ class Settings(BaseSettings):
     s3_secret_key: SecretStr | None = None
     s3_region: str | None = None
     s3_secure: bool = True
+    s3_endpoint_rewrite: str | None = None
+    kfp_host: str | None = None
+    kfp_ui_host: str | None = None
+    kfp_namespace: str | None = None
+    kfp_token: SecretStr | None = None
+    kfp_ca_file: Path | None = None
+    kfp_verify_tls: bool = True
+    kfp_timeout_seconds: float = Field(30.0, gt=0)
+    mlmd_address: str | None = None
+    kubernetes_context: str | None = None
 
     @classmethod
     def settings_customise_sources(
@@ -74,6 +98,22 @@ class Settings(BaseSettings):
     def _host_and_port(cls, value: str | None) -> str | None:
         if value and "/" in value:
             raise ValueError("want host:port; s3_secure says whether it is http or https")
+        return value
+
+    @field_validator("kfp_host", "kfp_ui_host", mode="after")
+    @classmethod
+    def _url(cls, value: str | None) -> str | None:
+        if value and not value.startswith(("http://", "https://")):
+            raise ValueError("want a URL, http://… or https://…")
+        return value.rstrip("/") if value else value
+
+    @field_validator("s3_endpoint_rewrite", mode="after")
+    @classmethod
+    def _pairs(cls, value: str | None) -> str | None:
+        for pair in (value or "").split(",") if value else []:
+            known, _, here = pair.partition("=")
+            if not known.strip() or not here.strip():
+                raise ValueError("want HOST:PORT=HOST:PORT, several with commas")
         return value
 
     @model_validator(mode="after")
@@ -118,7 +158,7 @@ class Settings(BaseSettings):
         """
         variables = {CONFIG_VARIABLE: ""}
         for name, value in self:
-            if value is not None:
+            if value is not None and not name.startswith(_OF_THE_CLUSTER):
                 text = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
                 variables[PREFIX + name.upper()] = text
         return variables
@@ -143,6 +183,39 @@ def open_default_store(settings: Settings | None = None) -> Store:
     """Open the store that the settings name."""
     settings = settings or load_settings()
     return open_store(settings.store_uri, settings.s3_access())
+
+
+def open_artifact_store(
+    uri: str, *, endpoint: str | None = None, settings: Settings | None = None
+) -> Store:
+    """Open the bucket that an artifact of a run lies in, wherever the run was.
+
+    Args:
+        uri: `minio://bucket/…`, `s3://bucket/…`, `gs://bucket/…`, or one of the default store.
+        endpoint: `host:port` of the server as the run's own record names it, if it does.
+
+    Returns:
+        A store that knows the key of the URI by `key_of`.
+    """
+    settings = settings or load_settings()
+    if uri.startswith(f"{settings.store_uri}/"):
+        return open_default_store(settings)
+    scheme, separator, rest = uri.partition("://")
+    bucket = f"{scheme}://{rest.partition('/')[0]}"
+    if not separator or scheme not in ("s3", "minio"):
+        return open_store(bucket if separator else uri)
+    return open_store(bucket, _artifact_access(scheme, endpoint, settings))
+
+
+def _artifact_access(scheme: str, endpoint: str | None, settings: Settings) -> S3Access | None:
+    known = endpoint or (_KFP_STORE if scheme == "minio" else S3Access.endpoint)
+    pairs = (settings.s3_endpoint_rewrite or "").split(",")
+    here = dict(pair.strip().split("=", 1) for pair in pairs if pair).get(known)
+    access = settings.s3_access() or S3Access(known, secure=scheme == "s3")
+    if here:
+        address = here.removeprefix("http://").removeprefix("https://")
+        return replace(access, endpoint=address, secure=here.startswith("https://"))
+    return access if settings.s3_access() or scheme == "minio" else None
 
 
 def _config_path() -> Path | None:
