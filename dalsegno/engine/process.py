@@ -8,30 +8,52 @@ import json
 import os
 import signal
 import sys
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from dalsegno.engine.play import Outcome, Play, Started
+from dalsegno.engine.spec import lightweight_source
+from dalsegno.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from dalsegno.engine.warm import WarmWorkers
 
 GRACE_SECONDS = 5.0
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """How a process ended.
+async def play_process(work: Play, workers: WarmWorkers, on_start: Started) -> Outcome:
+    """Play a lightweight Python component as a process here, through KFP's own executor.
 
-    Attributes:
-        exit_code: Negative when a signal ended it.
-        logic_seconds: Time in the component's own function, where known.
-        error: What failed, as `executor.describe_error` tells it.
+    Raises:
+        ConfigurationError: The component is no lightweight Python component.
     """
-
-    exit_code: int
-    logic_seconds: float | None
-    error: dict[str, Any] | None
+    source = lightweight_source(tuple(work.command))
+    if source is None:
+        raise ConfigurationError(
+            f"task {work.name!r}: got a container component ({work.image}), "
+            "want a lightweight Python component",
+            "dalsegno run ... --in auto",
+        )
+    source_path = work.scratch / "ephemeral_component.py"
+    source_path.write_text(source)
+    request = {
+        "source": str(source_path),
+        "function": work.args[work.args.index("--function_to_execute") + 1],
+        "executor_input": work.local,
+        "outcome": str(work.scratch / "outcome.json"),
+    }
+    environment = {**work.host_environment, **work.environment}
+    if work.python:
+        return await run_worker(request, work.log_path, environment, on_start, work.python)
+    return await workers.run(request, work.log_path, environment, on_start)
 
 
 async def run_worker(
-    request: dict[str, Any], log_path: Path, environment: dict[str, str], on_start: Any
+    request: dict[str, Any],
+    log_path: Path,
+    environment: dict[str, str],
+    on_start: Started,
+    python: Path | None = None,
 ) -> Outcome:
     """Play a request in a fresh Python process, its output going to a log file.
 
@@ -40,10 +62,11 @@ async def run_worker(
         log_path: Where standard output and error go.
         environment: The whole environment of the process.
         on_start: Called with the process id.
+        python: Interpreter to start; default: this one. It must be able to import this package.
     """
     with log_path.open("ab") as log:
         process = await asyncio.create_subprocess_exec(
-            sys.executable,
+            python or sys.executable,
             "-P",
             "-u",
             "-m",

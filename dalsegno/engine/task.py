@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import platform
+import signal
 import sys
 import time
 from dataclasses import dataclass
@@ -13,10 +14,10 @@ from typing import Any
 
 from dalsegno.engine import artifacts
 from dalsegno.engine.context import Context, TaskEvent
-from dalsegno.engine.process import Outcome
+from dalsegno.engine.play import Outcome, Play
+from dalsegno.engine.process import play_process
 from dalsegno.engine.resolve import Inputs, Result
-from dalsegno.engine.spec import lightweight_source
-from dalsegno.errors import ConfigurationError, DalsegnoError
+from dalsegno.errors import DalsegnoError
 from dalsegno.runs.liveness import boot_id
 from dalsegno.runs.record import State, TaskRecord, attempt_key, timestamp
 
@@ -96,22 +97,16 @@ class _Attempt:
         self.local = artifacts.localise(self.context, self.record.executor_input, self.scratch)
 
     async def _play(self) -> Outcome:
-        source = lightweight_source(tuple(self.record.command))
-        if source is None:
-            raise ConfigurationError(
-                f"task {self.task.path!r}: got a container component ({self.record.image}), "
-                "want a lightweight Python component"
-            )
-        source_path = self.scratch / "ephemeral_component.py"
-        source_path.write_text(source)
-        request = {
-            "source": str(source_path),
-            "function": _function_name(self.record.args),
-            "executor_input": self.local,
-            "outcome": str(self.scratch / "outcome.json"),
-        }
-        environment = {**self.context.environment, **self.record.environment}
-        return await self.context.workers.run(request, self.log_path, environment, self._started)
+        work = prepare(
+            self.context, self.task, self.record, self.local, self.scratch, self.log_path
+        )
+        try:
+            async with asyncio.timeout(work.timeout_seconds) as limit:
+                return await play_process(work, self.context.workers, self._started)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            return _timed_out(work)
 
     async def _started(self, pid: int) -> None:
         self.record.pid, self.record.boot_id = pid, boot_id()
@@ -178,8 +173,35 @@ def new_record(
     )
 
 
-def _function_name(args: list[str]) -> str:
-    return args[args.index("--function_to_execute") + 1]
+def prepare(
+    context: Context,
+    task: Task,
+    record: TaskRecord,
+    local: dict[str, Any],
+    scratch: Path,
+    log_path: Path,
+) -> Play:
+    """Gather what an executor needs for an attempt; whatever adds to a task does so here."""
+    container = task.executor.get("container", {})
+    return Play(
+        name=f"{record.run_id}/{record.task}/{record.attempt}",
+        image=record.image,
+        command=record.command,
+        args=record.args,
+        component=task.component,
+        executor_input=record.executor_input,
+        local=local,
+        environment=dict(record.environment),
+        host_environment=dict(context.environment),
+        scratch=scratch,
+        log_path=log_path,
+        resources=container.get("resources", {}),
+    )
+
+
+def _timed_out(work: Play) -> Outcome:
+    message = f"the task was stopped: it ran longer than its {work.timeout_seconds:g} s"
+    return Outcome(-signal.SIGTERM, None, {"type": "TimedOut", "message": message})
 
 
 def message_of(record: TaskRecord) -> str | None:

@@ -18,7 +18,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from dalsegno.engine.forkserver import QUIET
-from dalsegno.engine.process import GRACE_SECONDS, Outcome, read_outcome, run_worker
+from dalsegno.engine.play import Outcome, Started
+from dalsegno.engine.process import GRACE_SECONDS, read_outcome, run_worker
 from dalsegno.registry import SWITCHES
 
 # Read by an interpreter or a native library only when it starts: a fork would not see them.
@@ -66,7 +67,11 @@ class WarmWorkers:
             self._send({"load": modules})
 
     async def run(
-        self, request: dict[str, Any], log_path: Path, environment: dict[str, str], on_start: Any
+        self,
+        request: dict[str, Any],
+        log_path: Path,
+        environment: dict[str, str],
+        on_start: Started,
     ) -> Outcome:
         """Play a request in a process of its own; see `process.run_worker`."""
         if self.is_cold or self._server is None or _needs_fresh_start(environment):
