@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import json
 import subprocess
 import sys
 import tempfile
 import warnings
+from dataclasses import replace
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ GROUP = "dalsegno.pipelines"
 # Compiles FILE in a process of its own, where the file's folder comes first on the path, as it
 # does for `python FILE`: a user's `components` package wins over ours there, and only there.
 _COMPILE = """
-import importlib.util, pathlib, sys
+import importlib.util, json, pathlib, sys, sysconfig
 path, function, target = pathlib.Path(sys.argv[1]).absolute(), sys.argv[2], sys.argv[3]
 sys.path.insert(0, str(path.parent))
 spec = importlib.util.spec_from_file_location(path.stem, path)
@@ -34,6 +36,10 @@ found = here if function else graphs or here
 if function and function not in found or not function and len(found) != 1:
     sys.exit(f"got pipelines {sorted(found)}, want " + (repr(function) if function else "one"))
 compiler.Compiler().compile(found[function] if function else next(iter(found.values())), target)
+files = {getattr(loaded, "__file__", None) or "" for loaded in list(sys.modules.values())}
+foreign = tuple(sysconfig.get_paths()[name] for name in ("stdlib", "purelib", "platlib"))
+own = sorted(name for name in files if name.endswith(".py") and not name.startswith(foreign))
+pathlib.Path(target).with_suffix(".json").write_text(json.dumps([str(path), *own]))
 """
 
 
@@ -116,4 +122,7 @@ def _compile_file(path: Path, function: str) -> Pipeline:
         if done.returncode:
             reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
             raise InputError(f"{path}: does not compile: {reason}", f"{sys.executable} {path}")
-        return parse_pipeline(target.read_text(), path.name)
+        sources = json.loads(target.with_suffix(".json").read_text())
+        return replace(
+            parse_pipeline(target.read_text(), path.name), sources=tuple(dict.fromkeys(sources))
+        )

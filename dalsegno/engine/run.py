@@ -67,6 +67,7 @@ def run_pipeline(
         complete,
         run_id=run_id,
         commit=current_commit() or None,
+        sources=pipeline.sources,
     )
     variables = {**os.environ, "_KFP_RUNTIME": "true", **(environment or {})}
     slots = asyncio.Semaphore(jobs or os.cpu_count() or 1)

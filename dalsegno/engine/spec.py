@@ -25,11 +25,13 @@ class Pipeline:
         spec: The PipelineSpec, in JSON form.
         platform: The Kubernetes part of the PlatformSpec, in JSON form; empty without one.
         text: The YAML that both were read from.
+        sources: Files in which its components may be defined, where known.
     """
 
     spec: dict[str, Any]
     platform: dict[str, Any]
     text: str
+    sources: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:

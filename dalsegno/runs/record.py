@@ -2,6 +2,7 @@
 
 runs/<run-id>/run.json
 runs/<run-id>/pipeline.yaml
+runs/<run-id>/environment.json
 runs/<run-id>/tasks/<task path>/<attempt>/record.json
 runs/<run-id>/tasks/<task path>/<attempt>/log.txt
 runs/<run-id>/artifacts/…
@@ -69,7 +70,11 @@ class TaskSummary:
 
 @dataclass
 class RunRecord:
-    """One execution of a pipeline."""
+    """One execution of a pipeline.
+
+    Attributes:
+        sources: Files of this machine in which its components may be defined.
+    """
 
     run_id: str
     pipeline: str
@@ -85,6 +90,7 @@ class RunRecord:
     heartbeat_at: str | None = None
     outputs: dict[str, Any] = field(default_factory=dict)
     tasks: dict[str, TaskSummary] = field(default_factory=dict)
+    sources: list[str] = field(default_factory=list)
 
     @classmethod
     def from_json(cls, data: bytes) -> Self:

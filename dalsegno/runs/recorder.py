@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from dalsegno.errors import DalsegnoError
+from dalsegno.runs.environment import write_environment
 from dalsegno.runs.liveness import HEARTBEAT_SECONDS, this_process
 from dalsegno.runs.record import (
     RunRecord,
@@ -52,12 +54,14 @@ class Recorder:
         *,
         run_id: str | None = None,
         commit: str | None = None,
+        sources: Sequence[str] = (),
     ) -> Recorder:
         """Write the record of a run that begins now.
 
         Args:
             text: The compiled pipeline.
             run_id: Given where somebody else names the run; must be new.
+            sources: Files in which its components may be defined.
 
         Raises:
             ConflictError: The run id is taken.
@@ -68,6 +72,7 @@ class Recorder:
             run_id, pipeline, State.RUNNING, parameters, sha256, timestamp(now), commit=commit
         )
         run.process, run.heartbeat_at = this_process(), timestamp()
+        run.sources = list(sources)
         store.create(run_key(run_id, "run.json"), to_json(run))
         store.put(run_key(run_id, "pipeline.yaml"), text.encode())
         recorder = cls(store, run)
@@ -96,6 +101,10 @@ class Recorder:
         return self.run
 
     def _heartbeat(self) -> None:
+        try:
+            write_environment(self.store, self.run.run_id)
+        except DalsegnoError as error:
+            _log.warning("run %s: environment not written: %s", self.run.run_id, error)
         while not self._stopped.wait(HEARTBEAT_SECONDS):
             with self._lock:
                 self.run.heartbeat_at = timestamp()
