@@ -12,7 +12,7 @@ from fastapi import FastAPI, HTTPException, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from dalsegno.errors import DalsegnoError, InputError
-from dalsegno.serving.follower import Follower, Served
+from dalsegno.serving.endpoint import Endpoint, Served
 from dalsegno.serving.protocol import OUTPUTS, encode, read_request, read_tensors, write_answer
 
 _INLINE_ROWS = 256  # a small batch takes less time than the way to another thread
@@ -31,10 +31,10 @@ class Limits:
     body_seconds: float = 30.0
 
 
-def make_app(followers: Mapping[str, Follower], limits: Limits) -> FastAPI:
+def make_app(endpoints: Mapping[str, Endpoint], limits: Limits) -> FastAPI:
     """Make the application for the endpoints that are followed."""
     app = FastAPI(title="Dalsegno model server", docs_url=None, redoc_url=None)
-    server = _Server(followers, limits)
+    server = _Server(endpoints, limits)
     app.add_api_route("/v2", server.metadata)
     app.add_api_route("/v2/health/live", server.live)
     app.add_api_route("/v2/health/ready", server.ready)
@@ -50,8 +50,8 @@ def make_app(followers: Mapping[str, Follower], limits: Limits) -> FastAPI:
 
 
 class _Server:
-    def __init__(self, followers: Mapping[str, Follower], limits: Limits) -> None:
-        self._followers = followers
+    def __init__(self, endpoints: Mapping[str, Endpoint], limits: Limits) -> None:
+        self._endpoints = endpoints
         self._limits = limits
 
     async def metadata(self) -> Response:
@@ -64,17 +64,17 @@ class _Server:
 
     async def ready(self) -> Response:
         """Tell whether every endpoint has a model."""
-        is_ready = all(follower.served for follower in self._followers.values())
+        is_ready = all(endpoint.live for endpoint in self._endpoints.values())
         return _json({"ready": is_ready}, 200 if is_ready else 503)
 
     async def model_ready(self, name: str) -> Response:
         """Tell whether an endpoint has a model."""
-        is_ready = self._follower(name).served is not None
+        is_ready = self._endpoint(name).live is not None
         return _json({"name": name, "ready": is_ready}, 200 if is_ready else 503)
 
     async def model_metadata(self, name: str) -> Response:
         """Tell inputs, outputs and release of an endpoint."""
-        served, trouble = self._served(name), self._follower(name).trouble
+        served, trouble = self._served(name), self._endpoint(name).trouble
         release = served.release
         return _json(
             {
@@ -99,7 +99,7 @@ class _Server:
 
     async def infer(self, name: str, request: Request) -> Response:
         """Predict for a batch of rows."""
-        self._follower(name)
+        self._endpoint(name)
         asked = read_request(await _read_body(request, self._limits))
         served = self._served(name)  # once: the answer is of one release
         tensors = read_tensors(asked, dict(served.model.inputs))
@@ -109,19 +109,20 @@ class _Server:
             probabilities = await run_in_threadpool(served.model.run, tensors)
         return _json(write_answer(asked, served.release, probabilities))
 
-    def _follower(self, name: str) -> Follower:
-        follower = self._followers.get(name)
-        if follower is None:
-            known = ", ".join(sorted(self._followers))
+    def _endpoint(self, name: str) -> Endpoint:
+        endpoint = self._endpoints.get(name)
+        if endpoint is None:
+            known = ", ".join(sorted(self._endpoints))
             raise HTTPException(404, f"model: got {name[:60]!r}, want one of: {known}")
-        return follower
+        return endpoint
 
-    def _served(self, name: str) -> Served:
-        follower = self._follower(name)
-        if follower.served is None:
-            why = follower.trouble or "no release"
+    def _served(self, name: str, key: str = "") -> Served:
+        endpoint = self._endpoint(name)
+        live = endpoint.live
+        if live is None:
+            why = endpoint.trouble or "no release"
             raise HTTPException(503, f"model {name!r}: got {why}, want a release")
-        return follower.served
+        return endpoint.choose(live, key)
 
 
 async def _read_body(request: Request, limits: Limits) -> bytes:

@@ -7,16 +7,21 @@ import json
 import os
 import tempfile
 import time
+from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from dalsegno import releases
 from dalsegno.errors import InfrastructureError, NotFoundError
 from dalsegno.releases.release import Release, read
+from dalsegno.serving.endpoint import CANARY, CHAMPION, SHADOW, Lineup
 from dalsegno.store import Store, digest_of, open_store
 from dalsegno.store.base import remove
 
 _KEPT_MODELS = 16
+_ROLES = (CHAMPION, CANARY, SHADOW)
 _ABANDONED_SECONDS = 24 * 3600
 
 
@@ -25,8 +30,12 @@ def default_folder() -> Path:
     return Path.home() / ".cache" / "dalsegno"
 
 
+def _read(endpoint: str, document: Mapping[str, Any] | None) -> Release | None:
+    return read(endpoint, int(document["number"]), document) if document else None
+
+
 class ReleaseCache:
-    """Models by digest, and by endpoint the last release that was served.
+    """Models by digest, and by endpoint what was served last.
 
     Args:
         folder: Where to keep them; several servers may share it.
@@ -61,20 +70,25 @@ class ReleaseCache:
         self._evict()
         return path
 
-    def remember(self, release: Release) -> None:
-        """Keep a release as the last one that was served."""
-        self._last.put(f"{release.endpoint}.json", json.dumps(release.as_json()).encode())
+    def remember(self, endpoint: str, lineup: Lineup) -> None:
+        """Keep what was served last."""
+        self._last.put(f"{endpoint}.json", json.dumps(asdict(lineup)).encode())
 
-    def recall(self, endpoint: str) -> Release | None:
-        """Return the last release that was served here, None if there was none."""
+    def recall(self, endpoint: str) -> Lineup | None:
+        """Return what was served here last, None if nothing was.
+
+        Raises:
+            InfrastructureError: The file is broken.
+        """
         try:
             document = json.loads(self._last.get(f"{endpoint}.json"))
-            return read(endpoint, int(document["number"]), document)
+            releases = {role: _read(endpoint, document[role]) for role in _ROLES}
+            return Lineup(**{**document, **releases})
         except NotFoundError:
             return None
         except (ValueError, KeyError, TypeError) as error:
             raise InfrastructureError(
-                f"cache of {endpoint!r}: got a broken file, want a release"
+                f"cache of {endpoint!r}: got a broken file, want the last line-up"
             ) from error
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""Follows the releases of one endpoint: the newest good one is served."""
+"""Follows the releases of one endpoint: the newest good line-up is served."""
 
 from __future__ import annotations
 
@@ -6,18 +6,15 @@ import logging
 import random
 import threading
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
 from dalsegno import releases
 from dalsegno.errors import DalsegnoError
 from dalsegno.releases.log import newest_after
 from dalsegno.releases.release import Release
 from dalsegno.serving.cache import ReleaseCache
+from dalsegno.serving.endpoint import CANARY, CHAMPION, SHADOW, Endpoint, Lineup, Live, Served
 from dalsegno.store import Store
-
-if TYPE_CHECKING:
-    from dalsegno.model import ScoringModel
 
 _logger = logging.getLogger(__name__)
 _LOCAL_SECONDS, _REMOTE_SECONDS, _JITTER = 0.2, 2.0, 0.25
@@ -25,31 +22,18 @@ _PATIENCE_SECONDS = 1.0  # with the store, before the cache answers
 _FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS = 1.0, 60.0
 
 
-@dataclass(frozen=True)
-class Served:
-    """A release with its model, loaded and tested."""
-
-    release: Release
-    model: ScoringModel
-
-
 class Follower:
     """Polls the store in a thread; a new model is loaded beside the old one, then takes its place.
 
     Args:
         store: Where the releases are.
-        endpoint: Name of the endpoint.
+        endpoint: What is kept up to date.
         cache: Where models are kept on this machine.
-
-    Attributes:
-        served: What answers now; read it once a request. None until something is loaded.
-        trouble: Why the newest release is not what is served, None if it is.
     """
 
-    def __init__(self, store: Store, endpoint: str, cache: ReleaseCache) -> None:
+    def __init__(self, store: Store, endpoint: Endpoint, cache: ReleaseCache) -> None:
         self.endpoint = endpoint
-        self.served: Served | None = None
-        self.trouble: str | None = None
+        self._name = endpoint.name
         self._store = store
         self._cache = cache
         self._newest: Release | None = None
@@ -58,7 +42,9 @@ class Follower:
         self._has_looked = False
         self._swapping = threading.RLock()
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"follow-{endpoint}", daemon=True)
+        self._thread = threading.Thread(
+            target=self._run, name=f"follow-{endpoint.name}", daemon=True
+        )
 
     def start(self) -> None:
         """Begin to follow."""
@@ -90,32 +76,51 @@ class Follower:
 
     def _look(self) -> Release | None:
         if self._newest is None:
-            return releases.live(self._store, self.endpoint)
-        return newest_after(self._store, self.endpoint, self._newest.number)
+            return releases.live(self._store, self._name)
+        return newest_after(self._store, self._name, self._newest.number)
 
-    def _serve(self, release: Release) -> None:
+    def _lineup(self, newest: Release) -> Lineup:
+        """Tell what is to be served when a release is the newest."""
+        return Lineup(newest.number, newest)
+
+    def _serve(self, wanted: Lineup) -> None:
+        with self._swapping:
+            live = Live(
+                wanted.number,
+                self._load(wanted.champion, CHAMPION),
+                self._load(wanted.canary, CANARY) if wanted.canary else None,
+                wanted.canary_percent,
+                self._load(wanted.shadow, SHADOW) if wanted.shadow else None,
+            )
+            if live == self.endpoint.live:
+                return
+            self._remember(wanted)  # first: who has seen an answer finds the release here again
+            self.endpoint.live = live
+            _logger.info("%s: serves release %d", self._name, wanted.number)
+
+    def _load(self, release: Release, role: str) -> Served:
+        """Load a release's model and test it, or return it as it is served already."""
         from dalsegno.model import ScoringModel
 
-        with self._swapping:
-            if self.served and self.served.release == release:
-                return
-            model = ScoringModel.load(self._cache.model(release))
-            model.self_test()
-            self._remember(release)  # first: who has seen an answer finds the release here again
-            self.served = Served(release, model)
-            _logger.info("%s: serves release %d", self.endpoint, release.number)
+        live = self.endpoint.live
+        for served in (live.champion, live.canary, live.shadow) if live else ():
+            if served and served.release == release:
+                return served if served.role == role else replace(served, role=role)
+        model = ScoringModel.load(self._cache.model(release))
+        model.self_test()
+        return Served(release, model, role)
 
-    def _remember(self, release: Release) -> None:
+    def _remember(self, lineup: Lineup) -> None:
         try:
-            self._cache.remember(release)
+            self._cache.remember(self._name, lineup)
         except DalsegnoError as error:
-            _logger.warning("%s: a restart will need the store: %s", self.endpoint, error)
+            _logger.warning("%s: a restart will need the store: %s", self._name, error)
 
     def _try(self, release: Release | None) -> None:
         try:
             if release:
-                self._serve(release)
-            self.trouble = None
+                self._serve(self._lineup(release))
+            self.endpoint.trouble = None
         except Exception as error:
             self._retry_at = time.monotonic() + self._retry_seconds
             self._retry_seconds = min(2 * self._retry_seconds, _LAST_RETRY_SECONDS)
@@ -124,10 +129,10 @@ class Follower:
 
     def _report(self, what: str, error: Exception) -> None:
         trouble = f"{what}: {error}"
-        if trouble != self.trouble:
+        if trouble != self.endpoint.trouble:
             known = isinstance(error, DalsegnoError)
-            _logger.error("%s: %s", self.endpoint, trouble, exc_info=None if known else error)
-        self.trouble = trouble
+            _logger.error("%s: %s", self._name, trouble, exc_info=None if known else error)
+        self.endpoint.trouble = trouble
 
     def _fall_back(self) -> None:
         """Serve from the cache when the store lets us wait."""
@@ -138,11 +143,11 @@ class Follower:
         """Serve what this machine served last, if nothing is served now."""
         with self._swapping:
             try:
-                last = None if self.served else self._cache.recall(self.endpoint)
+                last = None if self.endpoint.live else self._cache.recall(self._name)
                 if last:
                     self._serve(last)
             except Exception as error:
-                _logger.error("%s: the cache does not help: %s", self.endpoint, error)
+                _logger.error("%s: the cache does not help: %s", self._name, error)
 
     def _run(self) -> None:
         delay = _REMOTE_SECONDS if "://" in self._store.uri else _LOCAL_SECONDS

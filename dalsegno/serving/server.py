@@ -53,12 +53,14 @@ def serve(
     import uvicorn
 
     from dalsegno.serving.app import Limits, make_app
+    from dalsegno.serving.endpoint import Endpoint
     from dalsegno.serving.follower import Follower
 
     store = store or _default_store()
     cache = ReleaseCache(_writable(cache_dir or default_folder()), store)
-    follower = Follower(store, check_name(endpoint, "endpoint"), cache)
-    app = make_app({endpoint: follower}, limits or Limits())
+    served = Endpoint(check_name(endpoint, "endpoint"))
+    follower = Follower(store, served, cache)
+    app = make_app({endpoint: served}, limits or Limits())
     config = uvicorn.Config(
         app,
         http="h11",

@@ -1,0 +1,114 @@
+"""One endpoint as its callers see it: which model answers, and who is told of the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from dalsegno.model import ScoringModel
+    from dalsegno.releases.release import Release
+
+Array = npt.NDArray[Any]
+CHAMPION, CANARY, SHADOW = "champion", "canary", "shadow"
+
+
+@dataclass(frozen=True)
+class Lineup:
+    """The releases that an endpoint is to serve.
+
+    Attributes:
+        number: Of the newest release, by which it was decided.
+        champion: Answers whatever the canary does not.
+        canary: Answers its share of the callers.
+        canary_percent: That share (0-100).
+        shadow: Is asked too, but only its log is kept.
+    """
+
+    number: int
+    champion: Release
+    canary: Release | None = None
+    canary_percent: int = 0
+    shadow: Release | None = None
+
+
+@dataclass(frozen=True)
+class Served:
+    """A release with its model, loaded, warm and tested; its role in the line-up."""
+
+    release: Release
+    model: ScoringModel
+    role: str = CHAMPION
+
+
+@dataclass(frozen=True)
+class Live:
+    """What is loaded of a line-up; it is replaced as a whole, so that a request sees one state."""
+
+    number: int
+    champion: Served
+    canary: Served | None = None
+    canary_percent: int = 0
+    shadow: Served | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """One answer: a batch of rows by one release.
+
+    Attributes:
+        id: Of this answer alone.
+        request_id: That the caller gave, "" if none.
+        served: What answered.
+        inputs: By name an array of shape (rows, 1), as the model takes them.
+        probabilities: Of class 1 (0-1), float32 of shape (rows,).
+        at: When it was made, seconds since 1970.
+        seconds: From the whole request to the answer.
+        caller: Name of who asked, "" where no token is needed.
+        key: What keeps a caller or an entity on one side of a canary, "" if nothing was given.
+    """
+
+    id: str
+    request_id: str
+    served: Served
+    inputs: dict[str, Array]
+    probabilities: Array
+    at: float
+    seconds: float
+    caller: str
+    key: str
+
+
+class Endpoint:
+    """Holds what is live; followers replace it, requests read it.
+
+    Args:
+        name: Name of the endpoint.
+        on_prediction: Is told of every answer after it was written: it must not block or raise.
+
+    Attributes:
+        live: What answers now; read it once a request. None until something is loaded.
+        trouble: Why the newest release is not what is served, None if it is.
+    """
+
+    def __init__(
+        self, name: str, on_prediction: Callable[[Prediction, Live], None] | None = None
+    ) -> None:
+        self.name = name
+        self.live: Live | None = None
+        self.trouble: str | None = None
+        self.on_prediction = on_prediction
+
+    @staticmethod
+    def choose(live: Live, key: str) -> Served:
+        """Return the one model that answers a caller or an entity.
+
+        Args:
+            live: What is live, as it was read at the beginning of the request.
+            key: What keeps a caller on one side, "" if nothing was given.
+        """
+        del key  # until there is a canary
+        return live.champion
