@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -11,16 +12,25 @@ from dalsegno.runs.liveness import is_lost
 from dalsegno.runs.record import RunRecord, State, TaskRecord, attempt_key, run_key, summarise
 from dalsegno.store import Store
 
+CLUSTER_RUN_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+"""What Kubeflow Pipelines names its runs."""
+
 
 def list_runs(store: Store, limit: int | None = None) -> list[RunRecord]:
     """Read the runs of a store, newest first."""
+    known = run_ids(store)
+    of_clusters = [run_id for run_id in known if CLUSTER_RUN_ID.fullmatch(run_id)]
+    here = [run_id for run_id in known if not CLUSTER_RUN_ID.fullmatch(run_id)]
     found: list[RunRecord] = []
-    for run_id in run_ids(store):
+    for run_id in here:
         if limit is not None and len(found) >= limit:
             break
         with contextlib.suppress(NotFoundError):  # killed before it wrote its first record
             found.append(_read(store, run_id))
-    return found
+    for run_id in of_clusters:  # their names do not tell the time
+        with contextlib.suppress(NotFoundError):
+            found.append(_read(store, run_id))
+    return sorted(found, key=lambda run: run.created_at, reverse=True)[:limit]
 
 
 def run_ids(store: Store) -> list[str]:
@@ -90,7 +100,7 @@ def read_log(store: Store, record: TaskRecord) -> str:
 
 def _read(store: Store, run_id: str) -> RunRecord:
     run = RunRecord.from_json(store.get(run_key(run_id, "run.json")))
-    if run.state.is_final or not is_lost(run.process, run.heartbeat_at):
+    if run.state.is_final or run.origin or not is_lost(run.process, run.heartbeat_at):
         return run
     run = replace(run, state=State.LOST, error=run.error or "the process of the run is gone")
     for record in task_records(store, run):
@@ -101,6 +111,6 @@ def _read(store: Store, run_id: str) -> RunRecord:
 
 
 def _derive(record: TaskRecord, run: RunRecord) -> TaskRecord:
-    if record.state.is_final or run.state is State.RUNNING:
+    if record.state.is_final or run.origin or run.state is State.RUNNING:
         return record
     return replace(record, state=State.LOST)
