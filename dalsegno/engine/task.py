@@ -14,6 +14,7 @@ from typing import Any
 
 from dalsegno.engine import artifacts
 from dalsegno.engine.context import Context, TaskEvent
+from dalsegno.engine.outputs import collect_parameters
 from dalsegno.engine.play import Outcome, Play
 from dalsegno.engine.process import play_process
 from dalsegno.engine.resolve import Inputs, Result
@@ -126,16 +127,17 @@ class _Attempt:
         output_file = Path(self.local["outputs"]["outputFile"])
         written = json.loads(output_file.read_text()) if output_file.exists() else {}
         planned = self.record.executor_input
+        values = collect_parameters(self.local["outputs"], self.task.component, written)
         found = artifacts.publish(self.context, planned, self.local, written)
         self.record.executor_output = {
-            "parameterValues": written.get("parameterValues", {}),
+            "parameterValues": values,
             "artifacts": {name: {"artifacts": items} for name, items in found.items()},
         }
         self.record.outputs = {
             name: artifacts.digest_list(self.context, items) for name, items in found.items()
         }
         self.record.state = State.SUCCEEDED
-        self.result.parameters = dict(written.get("parameterValues", {}))
+        self.result.parameters = dict(values)
         self.result.artifacts = found
 
     @property
