@@ -1,16 +1,22 @@
-"""A trained model, ready to score: ONNX Runtime only, no training library."""
+"""A trained model, ready to score: ONNX Runtime only, no training library.
+
+pandas is imported where frames come in: a server lives without it, 80 MB smaller.
+"""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
-from dalsegno.encoding import Array, Datatype, check_columns, read_inputs
 from dalsegno.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from dalsegno.encoding import Array, Datatype
 
 GRAPH, SIGNATURE, TRAINING, EXAMPLE = (
     "model.onnx",
@@ -84,6 +90,8 @@ class ScoringModel:
         Raises:
             InputError: An input column is missing, or a number column holds something else.
         """
+        from dalsegno.encoding import check_columns, read_inputs
+
         check_columns(f"model '{self._source}'", frame, self.features)
         return self.run(read_inputs(frame, self.inputs))
 
@@ -104,13 +112,22 @@ class ScoringModel:
         Raises:
             InputError: They no longer score as they did at training.
         """
-        got = self.predict(pd.DataFrame(self._example["rows"], columns=self.features))
+        rows = self._example["rows"]
+        got = self.run({name: _column(rows, name, kind) for name, kind in self.inputs.items()})
         wanted = np.asarray(self._example["probability"])
         if got.shape != wanted.shape or not np.allclose(got, wanted, rtol=0, atol=TOLERANCE):
             raise InputError(
                 f"model '{self._source}': got other probabilities for its own example rows, "
                 f"want those of {EXAMPLE} within {TOLERANCE:g}"
             )
+
+
+def _column(rows: list[dict[str, Any]], name: str, datatype: Datatype) -> Array:
+    """Read a column of the example rows: text, numbers and null, as training wrote them."""
+    values = [[row.get(name)] for row in rows]
+    if datatype == "BYTES":
+        return np.array([[value or ""] for (value,) in values], dtype=object)
+    return np.array(values, dtype=np.float32)
 
 
 def _read_json(path: Path) -> dict[str, Any]:
