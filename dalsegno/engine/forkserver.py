@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from dalsegno.engine.worker import die_with, play
+from dalsegno.engine.worker import die_with, enter_mounts, play
 
 # Keeps numpy and pyarrow from starting threads of their own when they are loaded.
 QUIET = {"OPENBLAS_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
@@ -94,8 +94,9 @@ class Forkserver:
             sys.modules["numpy"].random.seed()
         code = 1
         try:
+            refused = enter_mounts(command["request"])
             die_with(0)
-            code = play(command["request"])
+            code = play(command["request"], refused)
             sys.stdout.flush()
             sys.stderr.flush()
         finally:

@@ -36,12 +36,16 @@ async def play_process(work: Play, workers: WarmWorkers, on_start: Started) -> O
         )
     source_path = work.scratch / "ephemeral_component.py"
     source_path.write_text(source)
-    request = {
+    request: dict[str, Any] = {
         "source": str(source_path),
         "function": work.args[work.args.index("--function_to_execute") + 1],
         "executor_input": work.local,
         "outcome": str(work.scratch / "outcome.json"),
     }
+    if work.mounts:
+        (work.scratch / "root").mkdir()
+        request["root"] = str(work.scratch / "root")
+        request["mounts"] = [{**vars(mount), "source": str(mount.source)} for mount in work.mounts]
     environment = {**work.host_environment, **work.environment}
     if work.python:
         return await run_worker(request, work.log_path, environment, on_start, work.python)
@@ -62,15 +66,14 @@ async def run_worker(
         log_path: Where standard output and error go.
         environment: The whole environment of the process.
         on_start: Called with the process id.
-        python: Interpreter to start; default: this one. It must be able to import this package.
+        python: Interpreter to start; default: this one. It needs kfp, but not this package.
     """
     with log_path.open("ab") as log:
         process = await asyncio.create_subprocess_exec(
             python or sys.executable,
             "-P",
             "-u",
-            "-m",
-            "dalsegno.engine.worker",
+            str(Path(__file__).with_name("worker.py")),
             stdin=asyncio.subprocess.PIPE,
             stdout=log,
             stderr=log,

@@ -2,10 +2,15 @@
 
 Standard input stays open as long as the engine lives. When it closes, the engine is gone and the
 worker ends itself together with everything that it started (its process group).
+
+This file, `executor.py` and `mounts.py` also run by their paths, in an interpreter that has kfp and
+what a component named, but not this package: above their functions they import nothing else.
 """
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import json
 import os
 import signal
@@ -20,8 +25,26 @@ from typing import Any
 def main() -> None:
     """Play the request that comes as the first line of standard input."""
     request = json.loads(sys.stdin.buffer.readline())
+    refused = enter_mounts(request)
     die_with(sys.stdin.fileno())
-    sys.exit(play(request))
+    sys.exit(play(request, refused))
+
+
+def enter_mounts(request: dict[str, Any]) -> dict[str, Any] | None:
+    """Put the folders of a request where the task expects them, while there is one thread.
+
+    Returns:
+        The error, in the form of an outcome, if this machine does not allow it.
+    """
+    if not request.get("mounts"):
+        return None
+    try:
+        _sibling("mounts").enter(request["mounts"], Path(request["root"]))
+    except OSError as error:
+        targets = ", ".join(item["target"] for item in request["mounts"])
+        message = f"mount at {targets}: got {error}, want it in a container: --in container"
+        return {"type": "MountRefused", "message": message}
+    return None
 
 
 def die_with(lifeline: int) -> None:
@@ -34,28 +57,50 @@ def die_with(lifeline: int) -> None:
     threading.Thread(target=watch, name="lifeline", daemon=True).start()
 
 
-def play(request: dict[str, Any]) -> int:
+def play(request: dict[str, Any], refused: dict[str, Any] | None = None) -> int:
     """Run one task and write its outcome to the `outcome` file of the request.
+
+    Args:
+        refused: Why the task cannot run at all, from `enter_mounts`.
 
     Returns:
         Exit code: 0, or 1 when the task's own code failed.
     """
-    from dalsegno.engine.executor import describe_error, load
-
+    if refused:
+        _write(Path(request["outcome"]), {"error": refused, "seconds": 0.0})
+        return 1
+    executor = _sibling("executor")
     error: dict[str, Any] | None = None
     started = time.perf_counter()
     try:
-        execute = load(Path(request["source"]), request["function"], request["executor_input"])
+        execute = executor.load(
+            Path(request["source"]), request["function"], request["executor_input"]
+        )
         started = time.perf_counter()
         execute()
     except SystemExit as stop:
         if stop.code not in {None, 0}:
-            error = {**describe_error(stop), "message": f"the task exited with {stop.code!r}"}
+            error = {
+                **executor.describe_error(stop),
+                "message": f"the task exited with {stop.code!r}",
+            }
     except BaseException as caught:
         traceback.print_exc()
-        error = describe_error(caught)
+        error = executor.describe_error(caught)
     _write(Path(request["outcome"]), {"error": error, "seconds": time.perf_counter() - started})
     return 1 if error else 0
+
+
+def _sibling(name: str) -> Any:
+    if __package__:
+        return importlib.import_module(f"{__package__}.{name}")
+    path = Path(__file__).with_name(f"{name}.py")
+    spec = importlib.util.spec_from_file_location(f"dalsegno_{name}", path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"no Python module at {path}")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def _write(path: Path, outcome: dict[str, Any]) -> None:
