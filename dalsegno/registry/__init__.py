@@ -7,6 +7,12 @@ is decided by the releases; nothing is uploaded to MLflow, and nothing is pickle
 from __future__ import annotations
 
 from dalsegno.registry.connection import SWITCHES
-from dalsegno.registry.versions import ModelVersion, register, set_champion, versions
+from dalsegno.registry.versions import (
+    ModelVersion,
+    register,
+    set_challenger,
+    set_champion,
+    versions,
+)
 
-__all__ = ["SWITCHES", "ModelVersion", "register", "set_champion", "versions"]
+__all__ = ["SWITCHES", "ModelVersion", "register", "set_challenger", "set_champion", "versions"]

@@ -101,6 +101,17 @@ def set_champion(name: str, version: str, *, tracking_uri: str | None = None) ->
             client.delete_registered_model_alias(name, CHALLENGER)
 
 
+def set_challenger(name: str, version: str, *, tracking_uri: str | None = None) -> None:
+    """Point the alias `challenger` to a version.
+
+    Raises:
+        NotFoundError: There is no such version.
+        InfrastructureError: MLflow cannot be reached, or fails.
+    """
+    with connect(tracking_uri) as client:
+        client.set_registered_model_alias(name, CHALLENGER, version)
+
+
 def versions(name: str, *, tracking_uri: str | None = None) -> list[ModelVersion]:
     """Return every version of a registered model, oldest first; an empty list if there is none."""
     with connect(tracking_uri) as client:

@@ -1,4 +1,4 @@
-"""The log of an endpoint's releases: `releases/<endpoint>/<number>.json`."""
+"""The log of an endpoint's releases: `releases/<endpoint>/<number>.json`, the highest counts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from dalsegno.errors import ConflictError, NotFoundError
-from dalsegno.releases.release import ROLLED_BACK, Release, check_move, read
+from dalsegno.releases.release import CANARY, ROLLED_BACK, Release, check_move, read
 from dalsegno.store import Store
 from dalsegno.store.keys import check_name
 from dalsegno.store.numbered import Numbered
@@ -17,10 +17,34 @@ _PREFIX = "releases"
 
 @dataclass(frozen=True)
 class Listed:
-    """A release with what has become of it: `live`, `superseded` or `rolled back`."""
+    """A release with what has become of it.
+
+    Attributes:
+        release: The release.
+        status: `live`, `canary`, `shadow`, `superseded`, `rolled back`; `promoted` of a canary that
+            went on to be live as a release of its own.
+    """
 
     release: Release
     status: str
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What an endpoint serves at one moment.
+
+    Attributes:
+        champion: What is live.
+        canary: What answers a share of the traffic, or is asked in its shadow; None without one.
+    """
+
+    champion: Release
+    canary: Release | None = None
+
+    @property
+    def latest(self) -> Release:
+        """The release that was made last: it says what stands."""
+        return self.canary or self.champion
 
 
 def numbered(store: Store, endpoint: str) -> Numbered:
@@ -52,20 +76,32 @@ def listing(store: Store, endpoint: str) -> list[Listed]:
     releases = history(store, endpoint)
     if not releases:
         raise unknown(store, endpoint)
-    following: list[Release | None] = [*releases[1:], None]
     return [
-        Listed(release, _status(after)) for release, after in zip(releases, following, strict=True)
+        Listed(release, _status(release, releases[place + 1 :]))
+        for place, release in enumerate(releases)
     ][::-1]
 
 
-def live(store: Store, endpoint: str) -> Release | None:
-    """Return the release that is live now, None of an endpoint without one."""
+def standing(store: Store, endpoint: str) -> Standing | None:
+    """Return what an endpoint serves now, None without a release."""
     latest = numbered(store, endpoint).latest()
-    return read(endpoint, *latest) if latest else None
+    return _standing(store, read(endpoint, *latest)) if latest else None
+
+
+def standing_after(store: Store, endpoint: str, number: int) -> Standing | None:
+    """Return what an endpoint serves if it was changed since a number, else None."""
+    newest = newest_after(store, endpoint, number)
+    return _standing(store, newest) if newest else None
+
+
+def live(store: Store, endpoint: str) -> Release | None:
+    """Return the champion that is live now, None of an endpoint without one."""
+    now = standing(store, endpoint)
+    return now.champion if now else None
 
 
 def newest_after(store: Store, endpoint: str, number: int) -> Release | None:
-    """Return the live release if it is later than a number, else None.
+    """Return the latest release if it is later than a number, else None.
 
     Numbers have no gaps, so this asks for the next one only, whatever the log's length.
     """
@@ -99,7 +135,13 @@ def find(store: Store, endpoint: str, number: int) -> Release:
 
 
 def live_at(store: Store, endpoint: str, at: datetime) -> Release | None:
-    """Return the release that was live at a time, None before the first.
+    """Return the champion that was live at a time, None before the first; see `standing_at`."""
+    then = standing_at(store, endpoint, at)
+    return then.champion if then else None
+
+
+def standing_at(store: Store, endpoint: str, at: datetime) -> Standing | None:
+    """Return what was served at a time, None before the first release.
 
     Args:
         store: Where the releases are.
@@ -108,7 +150,7 @@ def live_at(store: Store, endpoint: str, at: datetime) -> Release | None:
     """
     moment = at if at.tzinfo else at.replace(tzinfo=UTC)
     made = [r for r in history(store, endpoint) if datetime.fromisoformat(r.created_at) <= moment]
-    return made[-1] if made else None
+    return _standing(store, made[-1]) if made else None
 
 
 def create(store: Store, release: Release, before: Release | None) -> Release:
@@ -147,20 +189,42 @@ def unknown(store: Store, endpoint: str) -> NotFoundError:
 
 
 def in_force(releases: Sequence[Release]) -> list[int]:
-    """Return the promoted releases that were not rolled back, oldest first; the last is served.
+    """Return the promoted releases that were not rolled back, oldest first; the last is live.
 
     A roll back takes off what came after its target, so that rolling back again goes further back
     and a release that was left is never returned to by default.
     """
     standing: list[int] = []
     for release in releases:
+        if release.state == CANARY:
+            continue
         if release.state == ROLLED_BACK and release.origin in standing:
             del standing[standing.index(release.origin) :]
         standing.append(release.origin)
     return standing
 
 
-def _status(after: Release | None) -> str:
+def _standing(store: Store, latest: Release) -> Standing:
+    if latest.champion is None:
+        return Standing(latest)
+    return Standing(find(store, latest.endpoint, latest.champion), latest)
+
+
+def _status(release: Release, following: Sequence[Release]) -> str:
+    if release.state == CANARY:
+        return _status_of_canary(release, following)
+    after = next((later for later in following if later.state != CANARY), None)
     if after is None:
         return "live"
-    return "rolled back" if after.state == ROLLED_BACK else "superseded"
+    left = after.state == ROLLED_BACK and after.origin != release.origin
+    return "rolled back" if left else "superseded"
+
+
+def _status_of_canary(release: Release, following: Sequence[Release]) -> str:
+    if not following:
+        return "shadow" if release.shadow else "canary"
+    after = following[0]
+    if after.state == ROLLED_BACK:
+        return "rolled back"
+    is_same = after.state != CANARY and after.model_sha256 == release.model_sha256
+    return "promoted" if is_same else "superseded"

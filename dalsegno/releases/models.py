@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Collection
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from dalsegno.errors import ConflictError, InfrastructureError, InputError, NotFoundError
@@ -21,6 +23,7 @@ FILES = (
 )
 _PREFIX = "models/sha256"
 _ATTEMPTS = 3
+_TOUCHED = "signature.json"
 
 
 def check_folder(path: Path) -> None:
@@ -50,6 +53,7 @@ def keep(store: Store, path: Path) -> tuple[str, Digest]:
     key = f"{_PREFIX}/{digest.sha256}"
     for _ in range(_ATTEMPTS):
         if _is_whole(store, path, key, digest):
+            _touch(store, path, key)
             return key, digest
         try:
             arrived = store.upload(path, key)
@@ -57,9 +61,31 @@ def keep(store: Store, path: Path) -> tuple[str, Digest]:
             continue  # somebody else keeps the same model at the same moment
         if arrived == digest:
             return key, digest
-        _discard(store, key)
+        discard(store, key)
         raise InputError(f"{path}: got content that changed while it was read, want it still")
     raise InfrastructureError(f"{store.uri_of(key)}: got other content again, want the model's own")
+
+
+def keep_still(store: Store, path: Path, release: Release) -> None:
+    """Bring a model back that a clean-up took while its release was being made."""
+    wanted = {f"{release.model_key}/{name}": file.stat().st_size for name, file in files_of(path)}
+    if wanted != {stat.key: stat.size_bytes for stat in store.list(release.model_key)}:
+        keep(store, path)
+
+
+def unnamed(store: Store, named: Collection[str], older_than_seconds: float) -> list[str]:
+    """Return the keys of kept models that are not named and were last touched that long ago."""
+    before = datetime.now(UTC) - timedelta(seconds=older_than_seconds)
+    keys = (f"{_PREFIX}/{digest}" for digest in store.folders(_PREFIX) if digest not in named)
+    return [key for key in keys if _is_untouched_since(store, key, before)]
+
+
+def discard(store: Store, key: str) -> int:
+    """Remove a kept model; returns its size in bytes."""
+    found = list(store.list(key))
+    for stat in found:
+        store.delete(stat.key)
+    return sum(stat.size_bytes for stat in found)
 
 
 def fetch_model(store: Store, release: Release, path: Path) -> Path:
@@ -89,6 +115,11 @@ def _is_whole(store: Store, path: Path, key: str, digest: Digest) -> bool:
     return False
 
 
-def _discard(store: Store, key: str) -> None:
-    for found in list(store.list(key)):
-        store.delete(found.key)
+def _touch(store: Store, path: Path, key: str) -> None:
+    """Make the model look used: a clean-up leaves alone what was touched not long ago."""
+    store.put(f"{key}/{_TOUCHED}", (path / _TOUCHED).read_bytes())
+
+
+def _is_untouched_since(store: Store, key: str, before: datetime) -> bool:
+    times = [stat.modified_at for stat in store.list(key)]
+    return bool(times) and max(times) < before

@@ -1,4 +1,4 @@
-"""The two ways to the next release: promote a model, or roll back to an earlier one."""
+"""The ways to the next release: promote a model, try it as a canary, or roll back."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 
 from dalsegno.errors import InputError, NotFoundError
 from dalsegno.releases import log
-from dalsegno.releases.models import check_folder, fetch_model, keep
-from dalsegno.releases.release import PROMOTED, ROLLED_BACK, Release
+from dalsegno.releases.models import check_folder, fetch_model, keep, keep_still
+from dalsegno.releases.release import CANARY, PROMOTED, ROLLED_BACK, Release
 from dalsegno.runs.record import timestamp
 from dalsegno.store import Digest, Store, digest_of
 
@@ -52,32 +52,45 @@ def promote(
         ConflictError: Somebody else has released meanwhile, or something else is live.
         InputError: The folder is no whole model, or it fails its self-test.
     """
-    before = log.live(store, endpoint)
+    now_live = log.standing(store, endpoint)
+    before = now_live.latest if now_live else None
     check_folder(model_path)
-    if before and _is_same(before, digest_of(model_path), run_id):
+    is_settled = before is not None and before.state != CANARY
+    if before and is_settled and _is_same(before, digest_of(model_path), run_id):
         return before
-    _check_expected(before, expected)
-    training = _test(model_path)
-    key, digest = keep(store, model_path)
-    release = Release(
+    check_expected(before, expected)
+    release = describe_model(
+        store,
+        model_path,
         endpoint=endpoint,
         number=_next(before),
         state=PROMOTED,
-        model_sha256=digest.sha256,
-        model_key=key,
-        model_version=version,
-        features_digest=str(training.get("features_digest", "")),
-        threshold=float(training["threshold"]),
-        baseline_sha256=digest_of(model_path / "baseline.json").sha256,
         golden=golden,
-        dataset=str(training.get("dataset", "")),
+        model_version=version,
         run_id=run_id,
         created_at=timestamp(now),
         who=who,
         reason=reason,
         evidence=dict(evidence or {}),
     )
-    return log.create(store, release, before)
+    made = log.create(store, release, before)
+    keep_still(store, model_path, made)
+    return made
+
+
+def describe_model(store: Store, model_path: Path, **details: Any) -> Release:
+    """Test a model, keep it by content, and return the release of it that is to be made."""
+    training = _test(model_path)
+    key, digest = keep(store, model_path)
+    return Release(
+        model_sha256=digest.sha256,
+        model_key=key,
+        features_digest=str(training.get("features_digest", "")),
+        threshold=float(training["threshold"]),
+        baseline_sha256=digest_of(model_path / "baseline.json").sha256,
+        dataset=str(training.get("dataset", "")),
+        **details,
+    )
 
 
 def roll_back(
@@ -95,7 +108,8 @@ def roll_back(
     """Make the model of an earlier release live again; it is fetched and tested first.
 
     Without a number it goes to what was live before, passing over everything that was itself
-    rolled back: done twice it goes further back. Going to what is live already changes nothing.
+    rolled back: done twice it goes further back. While a canary stands it is stopped, and the
+    champion stays. Going to what is live already changes nothing.
 
     Args:
         store: Where releases and models are kept.
@@ -120,12 +134,14 @@ def roll_back(
     before = releases[-1]
     if run_id and before.state == ROLLED_BACK and before.evidence.get("run_id") == run_id:
         return before
-    _check_expected(before, expected)
-    target = log.find(store, endpoint, to or _previous(releases))
-    if target.origin == before.origin:
+    check_expected(before, expected)
+    target = log.find(store, endpoint, to or before.champion or _previous(releases))
+    if target.state == CANARY:
+        got = f"release {target.number}, which was a canary"
+        raise InputError(f"endpoint {endpoint!r}: got {got}, want one that was live")
+    if before.state != CANARY and target.origin == before.origin:
         return before
-    with tempfile.TemporaryDirectory() as scratch:
-        _test(fetch_model(store, target, Path(scratch, "model")))
+    check_model(store, target)
     release = replace(
         target,
         number=_next(before),
@@ -138,6 +154,17 @@ def roll_back(
         rolled_back_to=target.origin,
     )
     return log.create(store, release, before)
+
+
+def check_model(store: Store, release: Release) -> None:
+    """Fetch the model of a release, verified, and let it pass its self-test.
+
+    Raises:
+        InputError: It fails its self-test.
+        InfrastructureError: The store no longer holds it as it was.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        _test(fetch_model(store, release, Path(scratch, "model")))
 
 
 def require_blessed(verdict: Mapping[str, Any]) -> None:
@@ -159,7 +186,13 @@ def _is_same(before: Release, digest: Digest, run_id: str) -> bool:
     return (before.model_sha256, before.run_id) == (digest.sha256, run_id)
 
 
-def _check_expected(before: Release | None, expected: int | None) -> None:
+def check_expected(before: Release | None, expected: int | None) -> None:
+    """Check that the latest release is the one that was seen.
+
+    Raises:
+        ConflictError: There is a later one.
+        InputError: There is none of that number yet.
+    """
     if expected is None or expected == (before.number if before else 0):
         return
     if before and before.number > expected:

@@ -9,14 +9,19 @@ from typing import Any
 
 from dalsegno.errors import ConflictError, InfrastructureError
 
-NONE, PROMOTED, ROLLED_BACK = "none", "promoted", "rolled_back"
+NONE, CANARY, PROMOTED, ROLLED_BACK = "none", "canary", "promoted", "rolled_back"
 
 MOVES: Mapping[str, frozenset[str]] = {
     NONE: frozenset({PROMOTED}),
-    PROMOTED: frozenset({PROMOTED, ROLLED_BACK}),
-    ROLLED_BACK: frozenset({PROMOTED, ROLLED_BACK}),
+    CANARY: frozenset({CANARY, PROMOTED, ROLLED_BACK}),
+    PROMOTED: frozenset({CANARY, PROMOTED, ROLLED_BACK}),
+    ROLLED_BACK: frozenset({CANARY, PROMOTED, ROLLED_BACK}),
 }
-"""By the state of the live release, the states that the next one may have."""
+"""By the state of the latest release, the states that the next one may have.
+
+A canary stands beside the release that it may replace. That one stays live until the canary is
+promoted; to roll back from a canary is to stop it.
+"""
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -27,8 +32,8 @@ class Release:
 
     Attributes:
         endpoint: Name of the endpoint.
-        number: From 1; the highest is live.
-        state: `promoted`, or `rolled_back`: made by leaving the release before it.
+        number: From 1; the highest says what is live.
+        state: `canary`; `promoted`; or `rolled_back`: made by leaving the release before it.
         model_sha256: Digest of the model folder, as `digest_of` counts it.
         model_key: Where the store keeps the model, by content.
         model_version: Version in the model registry, "" if it is not registered.
@@ -44,6 +49,10 @@ class Release:
         evidence: Verdict of the gate, or the alarm.
         canary_traffic_percent: Share of the traffic that it answers (0-100).
         rolled_back_to: Number of the promoted release whose model is live again.
+        champion: Of a canary, the number of the release that answers the rest; else None.
+        shadow: Whether it answers nobody: its answers to the champion's requests are logged.
+        canary_key: Input column by whose value the traffic is split where a request names no
+            entity in its header; "" for none.
     """
 
     endpoint: str
@@ -64,6 +73,9 @@ class Release:
     evidence: dict[str, Any] = field(default_factory=dict)
     canary_traffic_percent: int = 100
     rolled_back_to: int | None = None
+    champion: int | None = None
+    shadow: bool = False
+    canary_key: str = ""
 
     @property
     def origin(self) -> int:
@@ -92,6 +104,9 @@ def read(endpoint: str, number: int, document: Mapping[str, Any]) -> Release:
         raise InfrastructureError(f"{subject}: got {got}, want the one of its name")
     if not isinstance(release.model_sha256, str) or not _SHA256.fullmatch(release.model_sha256):
         raise InfrastructureError(f"{subject}: got no model digest, want SHA-256 in hexadecimal")
+    if release.state not in MOVES or (release.state == CANARY) != (release.champion is not None):
+        got = f"state {release.state!r} with champion {release.champion}"
+        raise InfrastructureError(f"{subject}: got {got}, want a known state")
     return release
 
 

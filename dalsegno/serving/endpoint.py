@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
+
+from dalsegno.releases.canary import is_in_canary
 
 if TYPE_CHECKING:
     from dalsegno.model import ScoringModel
@@ -108,7 +111,10 @@ class Endpoint:
 
         Args:
             live: What is live, as it was read at the beginning of the request.
-            key: What keeps a caller on one side, "" if nothing was given.
+            key: What keeps a caller on one side, "" if nothing was given: the share is then one
+                of the requests.
         """
-        del key  # until there is a canary
-        return live.champion
+        if live.canary is None:
+            return live.champion
+        drawn = key or f"{random.getrandbits(64):x}"
+        return live.canary if is_in_canary(live.canary.release, drawn) else live.champion

@@ -76,12 +76,18 @@ class Follower:
 
     def _look(self) -> Release | None:
         if self._newest is None:
-            return releases.live(self._store, self._name)
+            standing = releases.standing(self._store, self._name)
+            return standing.latest if standing else None
         return newest_after(self._store, self._name, self._newest.number)
 
     def _lineup(self, newest: Release) -> Lineup:
         """Tell what is to be served when a release is the newest."""
-        return Lineup(newest.number, newest)
+        if newest.champion is None:
+            return Lineup(newest.number, newest)
+        champion = releases.find(self._store, self._name, newest.champion)
+        if newest.shadow:
+            return Lineup(newest.number, champion, shadow=newest)
+        return Lineup(newest.number, champion, newest, newest.canary_traffic_percent)
 
     def _serve(self, wanted: Lineup) -> None:
         with self._swapping:

@@ -36,3 +36,19 @@ def test_unregistered_model_needs_no_registry(store: Store, tmp_path: Path) -> N
 def test_repair_of_unknown_endpoint_names_the_known(store: Store) -> None:
     with pytest.raises(NotFoundError, match="got no release yet"):
         releases.repair(store, "titanic")
+
+
+def test_next_command_repairs_the_alias(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    monkeypatch.setenv("DALSEGNO_MLFLOW_URI", uri)
+    path = make_model(tmp_path / "a")
+    version = registry.register(path, name="titanic")
+    made = releases.promote(store, "titanic", path, reason="", who="anna", version=version)
+    broken = f"sqlite:///{tmp_path}/a/model.onnx"
+    assert not releases.follow(made, store=store, tracking_uri=broken)
+    assert releases.repair_if_behind(store, "titanic")
+    assert registry.versions("titanic")[0].aliases == ["champion"]
+    monkeypatch.setenv("DALSEGNO_MLFLOW_URI", broken)
+    assert releases.repair_if_behind(store, "titanic")  # nothing to do: MLflow is not asked
