@@ -1,0 +1,262 @@
+"""What a container task executes and what is read back, row by row as in KFP's Go sources."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dalsegno.engine.golang import general, json_text, positional
+from dalsegno.engine.launcher import (
+    command_line,
+    left_over,
+    parse_output,
+    read_output_parameters,
+    resolve_args,
+    resolve_text,
+)
+from dalsegno.errors import InputError
+
+X, Y = "{{$.inputs.parameters['x']}}", "{{$.inputs.parameters['y']}}"
+OUT = "{{$.outputs.parameters['sum'].output_file}}"
+
+
+def executor_input(**parameters: Any) -> dict[str, Any]:
+    def one(uri: str) -> dict[str, Any]:
+        return {"artifacts": [{"name": "data", "uri": uri, "metadata": {"rows": 3}}]}
+
+    return {
+        "inputs": {
+            "parameterValues": parameters,
+            "artifacts": {"data": one("s3://bucket/in/data"), "odd": one("https://host/odd")},
+        },
+        "outputs": {
+            "parameters": {"sum": {"outputFile": "/tmp/kfp/outputs/sum"}},
+            "artifacts": {"model": one("minio://local/store/model")},
+            "outputFile": "/minio/local/store/output_metadata.json",
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    ("number", "positionally", "generally", "as_json"),
+    [
+        (3, "3", "3", "3"),
+        (3.0, "3", "3", "3"),
+        (-0.5, "-0.5", "-0.5", "-0.5"),
+        (0.001, "0.001", "0.001", "0.001"),
+        (0.00001, "0.00001", "1e-05", "0.00001"),
+        (1e-7, "0.0000001", "1e-07", "1e-7"),
+        (1234567.5, "1234567.5", "1.2345675e+06", "1234567.5"),
+        (123456.5, "123456.5", "123456.5", "123456.5"),
+        (1e20, "100000000000000000000", "1e+20", "100000000000000000000"),
+        (1e21, "1" + "0" * 21, "1e+21", "1e+21"),
+        (2**53 + 1, "9007199254740992", "9007199254740992", "9007199254740992"),
+    ],
+)
+def test_numbers_are_written_as_go_writes_them(
+    number: float, positionally: str, generally: str, as_json: str
+) -> None:
+    assert (positional(number), general(number), json_text(number)) == (
+        positionally,
+        generally,
+        as_json,
+    )
+
+
+def test_json_is_compact_sorted_and_escaped() -> None:
+    value = {"b": [1.0, 2.5, True, None, "é<&>"], "a": {"z": "\u2028", "y": 1e-7}}
+    assert json_text(value) == (
+        '{"a":{"y":1e-7,"z":"\\u2028"},"b":[1,2.5,true,null,"é\\u003c\\u0026\\u003e"]}'
+    )
+    assert json_text("<&>", escapes_html=False) == '"<&>"'
+
+
+@pytest.mark.parametrize(
+    ("value", "by_driver", "by_launcher"),
+    [
+        ("text", "text", "text"),
+        (42, "42", "42"),
+        (1e-5, "1e-05", "0.00001"),
+        (True, "true", "true"),
+        ([1.0, "a<b"], '[1,"a\\u003cb"]', '[1,"a\\u003cb"]'),
+        ({"b": 1, "a": None}, '{"a":null,"b":1}', '{"a":null,"b":1}'),
+    ],
+)
+def test_parameters_are_filled_in_by_type(value: Any, by_driver: str, by_launcher: str) -> None:
+    # The driver leaves alone what stands beside an output; the launcher writes that.
+    line = command_line(["prog", f"-{X}-"], [f"{X} > {OUT}"], executor_input(x=value), {})
+    assert line == ["prog", f"-{by_driver}-", f"{by_launcher} > /tmp/kfp/outputs/sum"]
+
+
+@pytest.mark.parametrize(
+    ("placeholder", "text"),
+    [
+        ("{{$.inputs.artifacts['data'].uri}}", "s3://bucket/in/data"),
+        ("{{$.inputs.artifacts['data'].path}}", "/s3/bucket/in/data"),
+        ("{{$.inputs.artifacts['odd'].uri}}", "https://host/odd"),
+        ("{{$.outputs.artifacts['model'].uri}}", "minio://local/store/model"),
+        ("a{{$.outputs.artifacts['model'].path}}/b", "a/minio/local/store/model/b"),
+        (OUT, "/tmp/kfp/outputs/sum"),
+    ],
+)
+def test_artifacts_are_filled_in_anywhere(placeholder: str, text: str) -> None:
+    assert command_line(["prog"], [placeholder], executor_input(), {}) == ["prog", text]
+
+
+@pytest.mark.parametrize(
+    "placeholder",
+    [
+        "{{$.inputs.artifacts['odd'].path}}",
+        "{{$.inputs.artifacts['data'].metadata['rows']}}",
+        "{{$.outputs.output_file}}",
+    ],
+)
+def test_what_the_launcher_does_not_know_stays_and_is_named(placeholder: str) -> None:
+    line = command_line(["prog"], [f"x={placeholder}"], executor_input(), {})
+    assert line == ["prog", f"x={placeholder}"]
+    assert left_over(line, {}) == [placeholder]
+
+
+def test_text_that_was_given_is_not_called_left_over() -> None:
+    assert left_over(["echo", "{{$.mine}}"], {"x": "say {{$.mine}}"}) == []
+
+
+def test_executor_input_is_filled_in_with_defaults() -> None:
+    component = {"inputDefinitions": {"parameters": {"y": {"defaultValue": 2.0}, "x": {}}}}
+    first, second = command_line(["{{$}}", "{{$}}"], [], executor_input(x="<a>"), component)
+    assert first == second
+    assert "<a>" in first
+    want = executor_input(x="<a>", y=2)
+    assert json.loads(first) == want
+
+
+def test_default_values_reach_arguments() -> None:
+    component = {"inputDefinitions": {"parameters": {"y": {"defaultValue": 2.0}}}}
+    assert command_line(["prog"], [Y], executor_input(), component) == ["prog", "2"]
+
+
+def test_first_word_gets_outputs_filled_in_never() -> None:
+    assert command_line([OUT], [], executor_input(), {}) == [OUT]
+
+
+def if_present(then: Any, otherwise: Any = None, name: str = "x") -> str:
+    inner = {"InputName": name, "Then": then}
+    if otherwise is not None:
+        inner["Else"] = otherwise
+    return json.dumps({"IfPresent": inner})
+
+
+@pytest.mark.parametrize(
+    ("arg", "parameters", "resolved"),
+    [
+        (if_present(["--x", X]), {"x": "1"}, ["--x", "1"]),
+        (if_present(["--x", X]), {}, []),
+        (if_present(["--x", X]), {"x": None}, []),
+        (if_present(["--x", X], ["--no", Y]), {"y": 2}, ["--no", "2"]),
+        (if_present(X, "none"), {"x": True}, ["true"]),
+        (if_present(X, "none"), {}, ["none"]),
+        (if_present(["-n"], name="data"), {}, []),
+        (f"{X}-{Y}", {"x": 1, "y": "b"}, ["1-b"]),
+        (f"{X} > {OUT}", {"x": 1}, [f"{X} > {OUT}"]),
+        (if_present([OUT], ["bye"]), {"x": 1}, [if_present([OUT], ["bye"])]),
+        (json.dumps({"Concat": ["a-", X]}), {"x": 1}, [json.dumps({"Concat": ["a-", "1"]})]),
+    ],
+)
+def test_driver_resolves_conditions_and_parameters(
+    arg: str, parameters: dict[str, Any], resolved: list[str]
+) -> None:
+    assert resolve_args([arg], parameters) == resolved
+
+
+@pytest.mark.parametrize("then", [["--flag", 123], {"a": 1}, 5])
+def test_condition_with_anything_but_strings_is_refused(then: Any) -> None:
+    with pytest.raises(InputError, match="want strings"):
+        resolve_args([if_present(then)], {"x": True})
+
+
+def test_malformed_condition_is_refused() -> None:
+    with pytest.raises(InputError, match="IfPresent: got"):
+        resolve_args(['{"IfPresent": {"Then": '], {})
+
+
+def test_empty_command_is_refused() -> None:
+    with pytest.raises(InputError, match="command: got none"):
+        command_line([], [], executor_input(), {})
+
+
+def test_image_may_be_a_parameter() -> None:
+    image = "{{$.inputs.parameters['pipelinechannel--image']}}"
+    given = executor_input(**{"pipelinechannel--image": "alpine:3"})
+    assert resolve_text(image, given) == "alpine:3"
+    assert resolve_text("python:3.11", given) == "python:3.11"
+    with pytest.raises(InputError, match="got no parameter 'pipelinechannel--image'"):
+        resolve_text(image, executor_input())
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "value"),
+    [
+        ("STRING", "two\nlines\n", "two\nlines\n"),
+        ("STRING", "", ""),
+        ("NUMBER_INTEGER", " 42\n", 42),
+        ("NUMBER_INTEGER", "-7", -7),
+        ("NUMBER_DOUBLE", "0.5\n", 0.5),
+        ("NUMBER_DOUBLE", "3.0", 3),
+        ("NUMBER_DOUBLE", "1e-3", 0.001),
+        ("BOOLEAN", "true\n", True),
+        ("BOOLEAN", "F", False),
+        ("BOOLEAN", "1", True),
+        ("LIST", "[1.0, 2.5]\n", [1, 2.5]),
+        ("STRUCT", '{"a": [true]}', {"a": [True]}),
+    ],
+)
+def test_output_parameters_are_read_by_type(kind: str, text: str, value: Any) -> None:
+    found = parse_output(text, kind)
+    assert found == value
+    assert type(found) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        ("NUMBER_INTEGER", "4.0"),
+        ("NUMBER_INTEGER", "1_000"),
+        ("NUMBER_INTEGER", ""),
+        ("NUMBER_DOUBLE", "much"),
+        ("NUMBER_DOUBLE", "1_0.5"),
+        ("BOOLEAN", "yes"),
+        ("BOOLEAN", "tRUE"),
+        ("LIST", '{"a": 1}'),
+        ("LIST", "[1, 2"),
+        ("STRUCT", "[1]"),
+    ],
+)
+def test_text_of_another_type_is_refused(kind: str, text: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 (the caller adds which parameter it was)
+        parse_output(text, kind)
+
+
+def test_executor_output_wins_over_parameter_files(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("1")
+    (tmp_path / "b").write_text("2")
+    planned = {"parameters": {name: {"outputFile": str(tmp_path / name)} for name in "ab"}}
+    component = {
+        "outputDefinitions": {
+            "parameters": {name: {"parameterType": "NUMBER_INTEGER"} for name in "ab"}
+        }
+    }
+    written = {"parameterValues": {"a": 10}}
+    assert read_output_parameters(planned, written, component) == {"a": 10, "b": 2}
+
+
+def test_output_parameter_without_file_is_an_error(tmp_path: Path) -> None:
+    planned = {"parameters": {"a": {"outputFile": str(tmp_path / "a")}}}
+    component = {"outputDefinitions": {"parameters": {"a": {"parameterType": "STRING"}}}}
+    with pytest.raises(InputError, match="output parameter 'a': got no file"):
+        read_output_parameters(planned, {}, component)
+    (tmp_path / "a").write_bytes(b"\xff\xfe")
+    with pytest.raises(InputError, match=r"output parameter 'a': got .*want a string"):
+        read_output_parameters(planned, {}, component)
