@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import linecache
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -14,6 +14,7 @@ from dalsegno.errors import DalsegnoError
 from dalsegno.replay.capsule import Capsule
 from dalsegno.replay.comparison import compare_paths
 from dalsegno.replay.outcome import Replayed
+from dalsegno.replay.recorded import Fetch
 from dalsegno.replay.values import (
     ABSENT,
     IDENTICAL,
@@ -30,8 +31,6 @@ from dalsegno.store import digest_of
 
 _BOOKKEEPING = {"display_name", "store_session_info"}
 _EPHEMERAL = "ephemeral_component.py"
-
-Fetch = Callable[[dict[str, Any]], Path]
 
 
 class Ending(StrEnum):

@@ -1,0 +1,46 @@
+"""Brings recorded artifacts to this machine, to look into or to compare with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from dalsegno.errors import InputError, NotFoundError
+from dalsegno.store import Store, digest_of
+
+Fetch = Callable[[dict[str, Any]], Path]
+
+
+def fetch_into(folder: Path, store: Store | None) -> Fetch:
+    """Return what brings a recorded artifact, {uri, sha256, size_bytes}, to this machine.
+
+    Args:
+        folder: Where fetched ones go; one on this machine stays where it is.
+        store: Where others lie.
+
+    The function returned raises NotFoundError when the artifact is not there any more, InputError
+    when it is not what was recorded.
+    """
+
+    def fetch(described: dict[str, Any]) -> Path:
+        uri, sha256 = str(described["uri"]), str(described["sha256"])
+        if "://" in uri:
+            return _download(store, uri, sha256, folder)
+        path = Path(uri)
+        if not path.exists():
+            raise NotFoundError(f"{uri}: nothing is there any more")
+        if digest_of(path).sha256 != sha256:
+            raise InputError(f"{uri}: was changed since it was recorded")
+        return path
+
+    return fetch
+
+
+def _download(store: Store | None, uri: str, sha256: str, folder: Path) -> Path:
+    if store is None:
+        raise NotFoundError(f"{uri}: its store is not known here")
+    target = folder / sha256 / uri.rstrip("/").rpartition("/")[2]
+    if not target.exists():
+        store.download(store.key_of(uri), target, sha256=sha256)
+    return target
