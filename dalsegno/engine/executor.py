@@ -17,7 +17,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-_MODULE = "ephemeral_component"
+MODULE = "ephemeral_component"
+"""Name under which the source text of a component is loaded."""
 
 
 def load(source_path: Path, function: str, executor_input: dict[str, Any]) -> Callable[[], object]:
@@ -32,9 +33,14 @@ def load(source_path: Path, function: str, executor_input: dict[str, Any]) -> Ca
         What runs the function and writes the executor output.
     """
     os.environ.setdefault("_KFP_RUNTIME", "true")  # kfp then imports without its dependencies
+    return prepare(getattr(_load(source_path), function), executor_input)
+
+
+def prepare(code: Callable[..., object], executor_input: dict[str, Any]) -> Callable[[], object]:
+    """Make a function that is loaded already ready to run on its executor input; see `load`."""
+    os.environ.setdefault("_KFP_RUNTIME", "true")
     from kfp.dsl.executor import Executor
 
-    code = getattr(_load(source_path), function)
     executor = Executor(executor_input=executor_input, function_to_execute=code)
     return executor.execute  # type: ignore[no-any-return]
 
@@ -42,7 +48,7 @@ def load(source_path: Path, function: str, executor_input: dict[str, Any]) -> Ca
 def describe_error(error: BaseException) -> dict[str, Any]:
     """Say what failed and where: type, message, and the last frame outside of KFP."""
     frames = traceback.extract_tb(error.__traceback__)
-    ours = [frame for frame in frames if not _is_machinery(frame.filename)]
+    ours = [frame for frame in frames if not is_machinery(frame.filename)]
     where = ours[-1] if ours else frames[-1] if frames else None
     return {
         "type": type(error).__name__,
@@ -55,16 +61,17 @@ def describe_error(error: BaseException) -> dict[str, Any]:
     }
 
 
-def _is_machinery(filename: str) -> bool:
+def is_machinery(filename: str) -> bool:
+    """Say whether a frame of that file is KFP's or ours, between the command and the task."""
     return f"{os.sep}kfp{os.sep}" in filename or filename == __file__ or filename.startswith("<")
 
 
 def _load(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(_MODULE, path)
+    spec = importlib.util.spec_from_file_location(MODULE, path)
     if spec is None or spec.loader is None:
         raise ImportError(f"no Python module at {path}")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[_MODULE] = module
+    sys.modules[MODULE] = module
     linecache.checkcache(str(path))
     spec.loader.exec_module(module)
     return module

@@ -111,7 +111,7 @@ class FileStore(Store):
         with self._reading(key) as source:
             if not source.is_file():
                 raise FileNotFoundError(key)
-            return _copy(source, path)
+            return _copy(source, path, is_durable=False)
 
     def _upload_file(self, path: Path, key: str) -> Digest:
         open_file(path).close()  # before anything is made for it
@@ -218,19 +218,20 @@ def _stat(key: str, found: os.stat_result) -> ObjectStat:
     return ObjectStat(key, found.st_size, datetime.fromtimestamp(found.st_mtime, UTC))
 
 
-def _write(path: Path, blocks: Iterator[bytes] | list[bytes]) -> None:
+def _write(path: Path, blocks: Iterator[bytes] | list[bytes], *, is_durable: bool = True) -> None:
     with path.open("xb") as file:
         for block in blocks:
             file.write(block)
-        file.flush()
-        os.fsync(file.fileno())
+        if is_durable:
+            file.flush()
+            os.fsync(file.fileno())
 
 
-def _copy(source: Path, target: Path) -> Digest:
+def _copy(source: Path, target: Path, *, is_durable: bool = True) -> Digest:
     target.parent.mkdir(parents=True, exist_ok=True)
     with open_file(source) as file:
         reader = HashingReader(file)
-        _write(target, iter(blocks_of(reader)))
+        _write(target, iter(blocks_of(reader)), is_durable=is_durable)
     return reader.digest
 
 

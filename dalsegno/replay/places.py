@@ -1,0 +1,50 @@
+"""The executor input of a replay: recorded inputs, and a fresh folder for what comes out."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+from dalsegno.errors import InputError
+from dalsegno.replay.capsule import Capsule
+from dalsegno.store.keys import check_key
+
+
+def inputs_of(capsule: Capsule) -> dict[str, Any]:
+    """Return the inputs with the places of the artifacts in the capsule, defaults filled in."""
+    inputs: dict[str, Any] = copy.deepcopy(capsule.record.executor_input.get("inputs", {}))
+    for name, found in inputs.get("artifacts", {}).items():
+        paths = capsule.input_paths(name)
+        for artifact, path in zip(found["artifacts"], paths, strict=True):
+            if path is not None:
+                artifact["uri"] = str(path)
+    parameters = inputs.setdefault("parameterValues", {})
+    definitions = capsule.record.component_spec.get("inputDefinitions", {}).get("parameters", {})
+    for name, definition in definitions.items():
+        if "defaultValue" in definition:
+            parameters.setdefault(name, definition["defaultValue"])
+    return inputs
+
+
+def outputs_in(capsule: Capsule, folder: Path) -> dict[str, Any]:
+    """Return the outputs with places in a folder instead of those of the run."""
+    outputs: dict[str, Any] = copy.deepcopy(capsule.record.executor_input["outputs"])
+    root = outputs["outputFile"].rpartition("/")[0]
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, found in outputs.setdefault("artifacts", {}).items():
+        for artifact in found["artifacts"]:
+            artifact["uri"] = str(folder / _below(root, artifact["uri"], name))
+    for name, parameter in outputs.setdefault("parameters", {}).items():
+        parameter["outputFile"] = str(folder / _below(root, parameter["outputFile"], name))
+    outputs["outputFile"] = str(folder / "output_metadata.json")
+    return outputs
+
+
+def _below(root: str, uri: str, name: str) -> str:
+    """Return where an output is below the task's root; anything outside goes by its name."""
+    relative = uri.removeprefix(f"{root}/")
+    try:
+        return check_key(relative)
+    except InputError:
+        return check_key(name)

@@ -1,0 +1,159 @@
+"""Plays a capsule in this process, through KFP's own executor."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from dalsegno.engine.executor import describe_error, prepare
+from dalsegno.errors import InputError
+from dalsegno.replay.capsule import Capsule
+from dalsegno.replay.code import Code, load_code
+from dalsegno.replay.log import logged
+from dalsegno.replay.outcome import Replayed, new_replay, write_outcome
+from dalsegno.replay.places import inputs_of, outputs_in
+
+STORE_VARIABLE = "DALSEGNO_STORE_URI"
+OnError = Callable[[BaseException], None]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A replay that is ready to start.
+
+    Attributes:
+        outcome: What is known of it so far.
+        code: The task's function.
+        local: Executor input with paths of this machine.
+    """
+
+    capsule: Capsule
+    outcome: Replayed
+    code: Code
+    local: dict[str, Any]
+
+
+def prepare_replay(capsule: Capsule, *, current: bool = False) -> Prepared:
+    """Load the code of a capsule and make a fresh folder for its outputs.
+
+    Args:
+        current: Take the function as it stands in its file now; see `load_code`.
+
+    Raises:
+        InputError: It is no lightweight Python component, or its code cannot be loaded.
+    """
+    if capsule.source is None:
+        raise InputError(
+            f"task {capsule.record.task!r}: got a container component ({capsule.record.image}), "
+            "want a lightweight Python component",
+            f"dalsegno replay {capsule.manifest.address} --in container",
+        )
+    files = [Path(name) for name in capsule.manifest.sources]
+    code = load_code(capsule.source, function_of(capsule), files, current=current)
+    number, folder = new_replay(capsule.folder)
+    local = {"inputs": inputs_of(capsule), "outputs": outputs_in(capsule, folder / "outputs")}
+    return Prepared(capsule, Replayed(number, folder, "process"), code, local)
+
+
+def function_of(capsule: Capsule) -> str:
+    """Return the name of the component's function."""
+    args = capsule.record.args
+    try:
+        return args[args.index("--function_to_execute") + 1]
+    except (ValueError, IndexError) as error:
+        raise InputError(f"component: got arguments {args}, want a function's name") from error
+
+
+def play(
+    prepared: Prepared, on_error: OnError | None = None, *, is_logged: bool = True
+) -> Replayed:
+    """Run the task's code and keep what came of it.
+
+    Args:
+        on_error: Called with what the code raised, while its frames are alive.
+        is_logged: Whether what the code prints is kept besides being shown.
+
+    Raises:
+        KeyboardInterrupt: The replay was stopped; it has no outcome.
+    """
+    error: dict[str, Any] | None = None
+    log = logged(prepared.outcome.log) if is_logged else contextlib.nullcontext()
+    with _environment(prepared.capsule), log:
+        started = time.perf_counter()
+        try:
+            execute = prepare(prepared.code.function, prepared.local)
+            started = time.perf_counter()
+            execute()
+        except KeyboardInterrupt:
+            raise
+        except BaseException as caught:
+            error = _describe(caught, prepared.code)
+            if error and on_error:
+                on_error(caught)
+            elif error:
+                _print_traceback(caught)
+        seconds = time.perf_counter() - started
+    outcome = replace(prepared.outcome, error=error, exit_code=int(bool(error)), seconds=seconds)
+    outcome = with_outputs(outcome, prepared.local)
+    write_outcome(outcome)
+    return outcome
+
+
+def with_outputs(outcome: Replayed, local: dict[str, Any]) -> Replayed:
+    """Add the outputs that a task wrote to the outcome of its replay."""
+    output_file = Path(local["outputs"]["outputFile"])
+    written = json.loads(output_file.read_text()) if output_file.is_file() else {}
+    artifacts: dict[str, list[Path]] = {}
+    metadata: dict[str, list[dict[str, Any]]] = {}
+    for name, planned in local["outputs"]["artifacts"].items():
+        said = (written.get("artifacts", {}).get(name, {}).get("artifacts") or [{}])[0]
+        first = planned["artifacts"][0]
+        artifacts[name] = [Path(said.get("custom_path") or said.get("uri") or first["uri"])]
+        metadata[name] = [{**first.get("metadata", {}), **said.get("metadata", {})}]
+    parameters = written.get("parameterValues", {})
+    return replace(outcome, parameters=parameters, artifacts=artifacts, metadata=metadata)
+
+
+def _describe(caught: BaseException, code: Code) -> dict[str, Any] | None:
+    if isinstance(caught, SystemExit) and caught.code in {None, 0}:
+        return None
+    error = describe_error(caught)
+    if isinstance(caught, SystemExit):
+        error["message"] = f"the task exited with {caught.code!r}"
+    return {**error, "source_line": code.source_line(error["file"], error["line"])}
+
+
+def _print_traceback(caught: BaseException) -> None:
+    """Print the traceback from the task's own code on, as Python would."""
+    from dalsegno.replay.frames import task_frames
+
+    shown = traceback.TracebackException.from_exception(caught)
+    kept = task_frames(shown.stack)
+    shown.stack = traceback.StackSummary.from_list(kept)
+    sys.stderr.write("".join(shown.format()))
+
+
+@contextlib.contextmanager
+def _environment(capsule: Capsule) -> Iterator[None]:
+    """Set the variables that the task had, and put back what was there."""
+    given = {"_KFP_RUNTIME": "true", **capsule.record.environment}
+    if capsule.manifest.store_uri:
+        given.setdefault(STORE_VARIABLE, os.environ.get(STORE_VARIABLE, capsule.manifest.store_uri))
+    before = {name: os.environ.get(name) for name in given}
+    os.environ.update(given)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
