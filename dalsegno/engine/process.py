@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dalsegno.engine.log import logged
 from dalsegno.engine.play import Outcome, Play, Started
 from dalsegno.engine.spec import lightweight_source
 from dalsegno.errors import ConfigurationError
@@ -68,28 +69,35 @@ async def run_worker(
         on_start: Called with the process id.
         python: Interpreter to start; default: this one. It needs kfp, but not this package.
     """
-    with log_path.open("ab") as log:
+    async with logged(log_path) as output:
         process = await asyncio.create_subprocess_exec(
             python or sys.executable,
             "-P",
             "-u",
             str(Path(__file__).with_name("worker.py")),
             stdin=asyncio.subprocess.PIPE,
-            stdout=log,
-            stderr=log,
+            stdout=output.fd,
+            stderr=output.fd,
             env=environment,
             start_new_session=True,
         )
+        output.leave()
+        exit_code = await _wait(process, request, on_start)
+    return read_outcome(Path(request["outcome"]), exit_code)
+
+
+async def _wait(
+    process: asyncio.subprocess.Process, request: dict[str, Any], on_start: Started
+) -> int:
     try:
         await on_start(process.pid)
         assert process.stdin is not None  # noqa: S101 (asked for above)
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             process.stdin.write(json.dumps(request).encode() + b"\n")
             await process.stdin.drain()
-        exit_code = await process.wait()
+        return await process.wait()
     finally:
         await _end_group(process)
-    return read_outcome(Path(request["outcome"]), exit_code)
 
 
 def read_outcome(path: Path, exit_code: int) -> Outcome:

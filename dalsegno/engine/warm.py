@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from dalsegno.engine.forkserver import QUIET
+from dalsegno.engine.log import logged
 from dalsegno.engine.play import Outcome, Started
 from dalsegno.engine.process import GRACE_SECONDS, read_outcome, run_worker
 from dalsegno.registry import SWITCHES
@@ -81,20 +82,17 @@ class WarmWorkers:
         self._ended[number] = ended
         lifeline, ours = os.pipe()
         try:
-            with log_path.open("ab") as log:
+            async with logged(log_path) as output:
                 command = {"id": number, "request": request, "environment": environment}
-                sent = await asyncio.to_thread(self._send, command, [log.fileno(), lifeline])
-            os.close(lifeline)
-            pid = await asyncio.wrap_future(started) if sent else None
-            if pid is None:
-                return await run_worker(request, log_path, environment, on_start)
-            try:
-                await on_start(pid)
-                exit_code = await asyncio.shield(asyncio.wrap_future(ended))
-            finally:
-                await _end_group(pid, ended)
+                sent = await asyncio.to_thread(self._send, command, [output.fd, lifeline])
+                output.leave()
+                os.close(lifeline)
+                pid = await asyncio.wrap_future(started) if sent else None
+                exit_code = await _wait(pid, ended, on_start) if pid is not None else None
         finally:
             os.close(ours)
+        if exit_code is None:
+            return await run_worker(request, log_path, environment, on_start)
         return read_outcome(Path(request["outcome"]), exit_code)
 
     def _start(self) -> None:
@@ -143,6 +141,14 @@ class WarmWorkers:
         for never_ended in self._ended.values():
             never_ended.set_result(-signal.SIGKILL)
         self.is_cold = True
+
+
+async def _wait(pid: int, ended: Future[int], on_start: Started) -> int:
+    try:
+        await on_start(pid)
+        return await asyncio.shield(asyncio.wrap_future(ended))
+    finally:
+        await _end_group(pid, ended)
 
 
 async def _end_group(pid: int, ended: Future[int]) -> None:
