@@ -50,6 +50,7 @@ class Settings(BaseSettings):
         kfp_ca_file: Certificates to trust, PEM.
         kfp_verify_tls: Whether certificates are checked.
         kfp_timeout_seconds: How long one call to the cluster may take.
+        kfp_pipeline_root: Where the cluster keeps artifacts of runs that do not say otherwise.
         mlmd_address: `host:port` of ML Metadata; None asks through the UI.
         kubernetes_context: Context of kubectl's configuration; None takes the current one.
     """
@@ -73,6 +74,7 @@ class Settings(BaseSettings):
     kfp_ca_file: Path | None = None
     kfp_verify_tls: bool = True
     kfp_timeout_seconds: float = Field(30.0, gt=0)
+    kfp_pipeline_root: str = "minio://mlpipeline/v2/artifacts"
     mlmd_address: str | None = None
     kubernetes_context: str | None = None
 
