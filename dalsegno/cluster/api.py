@@ -1,0 +1,214 @@
+"""The REST API of Kubeflow Pipelines: the one module that knows its paths and forms.
+
+Forms are those of `backend/api/v2beta1/swagger`; what only v1beta1 and v1alpha1 have says so.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import PurePath
+from typing import Any
+from urllib.parse import quote
+
+from dalsegno.cluster.access import ClusterAccess
+from dalsegno.cluster.transport import Transport
+from dalsegno.errors import ConfigurationError, NotFoundError
+
+_V2 = "/apis/v2beta1"
+_PAGE = 100
+_TESTED = (2, 17)
+_TOO_OLD, _TOO_NEW = (2, 5), (4, 0)
+
+Item = dict[str, Any]
+
+
+class KfpApi:
+    """Calls of the API server, each named after what it does."""
+
+    def __init__(self, access: ClusterAccess) -> None:
+        self.access = access
+        self.http = Transport(access)
+
+    @cached_property
+    def health(self) -> Item:
+        """`tag_name` (version), `multi_user`, `pipeline_store`."""
+        found: Item = self.http.json("GET", f"{_V2}/healthz")
+        return found
+
+    def version(self) -> tuple[int, int] | None:
+        """Return the server's version; None where its image does not say."""
+        found = re.match(r"v?(\d+)\.(\d+)", str(self.health.get("tag_name", "")))
+        return (int(found[1]), int(found[2])) if found else None
+
+    def check_version(self) -> None:
+        """Refuse a server that does not speak what is spoken here.
+
+        Raises:
+            ConfigurationError: KFP is too old or too new.
+        """
+        version = self.version()
+        if version and not _TOO_OLD <= version < _TOO_NEW:
+            got = ".".join(map(str, version))
+            want = ".".join(map(str, _TESTED))
+            message = f"KFP {self.access.host}: got version {got}, want 2.5 to 3 (tested: {want})"
+            raise ConfigurationError(message, "dalsegno cluster check")
+
+    # Runs
+
+    def run(self, run_id: str) -> Item:
+        """Return a run."""
+        found: Item = self.http.json("GET", f"{_V2}/runs/{_part(run_id)}")
+        return found
+
+    def run_v1(self, run_id: str) -> Item:
+        """Return a run as v1beta1 has it: `run`, `pipeline_runtime.workflow_manifest`."""
+        found: Item = self.http.json("GET", f"/apis/v1beta1/runs/{_part(run_id)}")
+        return found
+
+    def runs(self, limit: int, **filters: Any) -> list[Item]:
+        """Return runs, newest first."""
+        query = self._query(sort_by="created_at desc", **filters)
+        return list(self._pages(f"{_V2}/runs", "runs", query, limit))
+
+    def create_run(self, run: Item) -> Item:
+        """Start a run; never repeated: it would run twice."""
+        found: Item = self.http.json("POST", f"{_V2}/runs", json=run)
+        return found
+
+    def cancel_run(self, run_id: str) -> None:
+        """Stop a run."""
+        self.http.json("POST", f"{_V2}/runs/{_part(run_id)}:terminate", idempotent=True)
+
+    def retry_run(self, run_id: str) -> None:
+        """Start the failed tasks of a run again, with the same code and inputs."""
+        self.http.json("POST", f"{_V2}/runs/{_part(run_id)}:retry")
+
+    def pod_log(self, run_id: str, pod: str, *, follow: bool = False) -> Iterator[str]:
+        """Yield the log of a pod while it comes (v1alpha1: pod first, then Argo's archive)."""
+        path = f"/apis/v1alpha1/runs/{_part(run_id)}/nodes/{_part(pod)}/log"
+        with self.http.stream(path, params={"follow": "true"} if follow else {}) as answer:
+            if answer.status_code != 200:  # noqa: PLR2004
+                raise NotFoundError(f"log of pod {pod}: got {answer.status_code}, want a log")
+            yield from answer.iter_text()
+
+    # Pipelines
+
+    def pipeline_named(self, name: str) -> Item:
+        """Return a pipeline by name."""
+        path = f"{_V2}/pipelines/names/{_part(name)}"
+        found: Item = self.http.json("GET", path, params=self._query())
+        return found
+
+    def versions(self, pipeline_id: str, limit: int = _PAGE, **filters: Any) -> list[Item]:
+        """Return the versions of a pipeline, newest first."""
+        path = f"{_V2}/pipelines/{_part(pipeline_id)}/versions"
+        query = {"sort_by": "created_at desc", **filters}
+        return list(self._pages(path, "pipeline_versions", query, limit))
+
+    def version_named(self, pipeline_id: str, name: str) -> Item | None:
+        """Return a version of a pipeline by name."""
+        found = self.versions(pipeline_id, 2, filter=equals("name", name))
+        return next((item for item in found if _name(item) == name), None)
+
+    def pipeline_version(self, pipeline_id: str, version_id: str) -> Item:
+        """Return a version, with its `pipeline_spec`."""
+        path = f"{_V2}/pipelines/{_part(pipeline_id)}/versions/{_part(version_id)}"
+        found: Item = self.http.json("GET", path)
+        return found
+
+    def create_pipeline(self, name: str, description: str) -> Item:
+        """Make a pipeline that has no version yet."""
+        body = {"name": name, "display_name": name, "description": description}
+        if self.access.namespace:
+            body["namespace"] = self.access.namespace
+        found: Item = self.http.json("POST", f"{_V2}/pipelines", json=body)
+        return found
+
+    def upload_version(self, pipeline_id: str, name: str, description: str, text: str) -> Item:
+        """Add a version to a pipeline."""
+        query = {"name": name, "pipelineid": pipeline_id, "description": description}
+        files = {"uploadfile": (f"{PurePath(name).name}.yaml", text.encode(), "application/yaml")}
+        found: Item = self.http.json(
+            "POST", f"{_V2}/pipelines/upload_version", params=query, files=files
+        )
+        return found
+
+    # Experiments
+
+    def experiment_named(self, name: str) -> Item | None:
+        """Return an experiment by name."""
+        query = self._query(filter=equals("name", name))
+        found = self._pages(f"{_V2}/experiments", "experiments", query, _PAGE)
+        return next((item for item in found if item.get("display_name") == name), None)
+
+    def create_experiment(self, name: str) -> Item:
+        """Make an experiment."""
+        body = {"display_name": name}
+        if self.access.namespace:
+            body["namespace"] = self.access.namespace
+        found: Item = self.http.json("POST", f"{_V2}/experiments", json=body)
+        return found
+
+    # Recurring runs
+
+    def schedules(self, limit: int = 1000) -> list[Item]:
+        """Return the recurring runs, newest first."""
+        query = self._query(sort_by="created_at desc")
+        return list(self._pages(f"{_V2}/recurringruns", "recurringRuns", query, limit))
+
+    def create_schedule(self, schedule: Item) -> Item:
+        """Make a recurring run; never repeated: there would be two."""
+        found: Item = self.http.json("POST", f"{_V2}/recurringruns", json=schedule)
+        return found
+
+    def switch_schedule(self, schedule_id: str, *, on: bool) -> None:
+        """Enable or disable a recurring run."""
+        path = f"{_V2}/recurringruns/{_part(schedule_id)}:{'enable' if on else 'disable'}"
+        self.http.json("POST", path, idempotent=True)
+
+    def delete_schedule(self, schedule_id: str) -> None:
+        """Remove a recurring run; the runs that it started stay."""
+        self.http.json("DELETE", f"{_V2}/recurringruns/{_part(schedule_id)}", idempotent=True)
+
+    # KFP 3.0: tasks and artifacts without ML Metadata
+
+    def tasks(self, run_id: str) -> list[Item]:
+        """Return the tasks of a run (3.0)."""
+        return list(self._pages(f"{_V2}/runs/{_part(run_id)}/tasks", "tasks", {}, 10_000))
+
+    def _query(self, **values: Any) -> Item:
+        if self.access.namespace:
+            values["namespace"] = self.access.namespace
+        return values
+
+    def _pages(self, path: str, key: str, query: Item, limit: int) -> Iterator[Item]:
+        token = ""
+        while limit > 0:
+            params = {**query, "page_size": min(limit, _PAGE)}
+            page = self.http.json("GET", path, params={**params, "page_token": token})
+            items = page.get(key) or []
+            yield from items[:limit]
+            limit -= len(items)
+            token = page.get("next_page_token") or ""
+            if not token:
+                return
+
+
+def equals(key: str, value: str) -> str:
+    """Write a filter of the list calls: one key equals one string."""
+    predicate = {"operation": "EQUALS", "key": key, "string_value": value}
+    return json.dumps({"predicates": [predicate]})
+
+
+def _name(item: Item) -> str | None:
+    return item.get("name") or item.get("display_name")
+
+
+def _part(name: str) -> str:
+    """Quote one part of a path, so that no name reaches another path."""
+    if name in ("", ".", ".."):
+        raise NotFoundError(f"KFP: got the name {name!r}, want one that can exist")
+    return quote(name, safe="")
