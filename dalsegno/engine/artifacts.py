@@ -7,15 +7,24 @@ fetched to a scratch folder first and the outputs uploaded afterwards, as KFP's 
 from __future__ import annotations
 
 import copy
+import re
 from pathlib import Path
 from typing import Any
 
 from dalsegno.engine.context import Context
 from dalsegno.engine.resolve import Artifact, Inputs
-from dalsegno.errors import DalsegnoError, InputError
+from dalsegno.engine.values import to_text
+from dalsegno.errors import DalsegnoError, InputError, NotFoundError
 from dalsegno.runs.record import run_key
 from dalsegno.store import Digest, digest_of
+from dalsegno.store.file import FileStore
 
+WORKSPACE = "/kfp-workspace"
+IN_WORKSPACE = "_kfp_workspace"
+"""Metadata of an artifact that an importer has put into the workspace."""
+
+_SCHEMES = ("s3://", "minio://", "gs://")
+_PLACEHOLDER = re.compile(r"\{\{\$\.inputs\.parameters\['([^']+)'\]\}\}")
 _DEFAULT_TYPE = {"schemaTitle": "system.Artifact", "schemaVersion": "0.0.1"}
 
 
@@ -61,21 +70,12 @@ def localise(context: Context, executor_input: dict[str, Any], scratch: Path) ->
     Raises:
         InputError: An input artifact is not there.
     """
-    if _is_local(context.store.uri):
-        for artifact in _artifacts(executor_input["inputs"]):
-            _check_there(context, artifact["uri"])
-        root = Path(executor_input["outputs"]["outputFile"]).parent
-        root.mkdir(parents=True, exist_ok=True)
-        return executor_input
     local = copy.deepcopy(executor_input)
+    _fill_in(local["inputs"]["parameterValues"], context.work_dir)
     for number, artifact in enumerate(_artifacts(local["inputs"])):
-        if not _is_local(artifact["uri"]) and artifact["uri"] in context.digests:
-            target = scratch / "inputs" / str(number) / artifact["uri"].rpartition("/")[2]
-            want = context.digests[artifact["uri"]].sha256
-            context.store.download(context.store.key_of(artifact["uri"]), target, sha256=want)
-            artifact["uri"] = str(target)
+        _localise_input(context, artifact, scratch / "inputs" / str(number))
     root = local["outputs"]["outputFile"].rpartition("/")[0]
-    folder = scratch / "outputs"
+    folder = Path(root) if _is_local(context.store.uri) else scratch / "outputs"
     folder.mkdir(parents=True, exist_ok=True)
     for artifact in _artifacts(local["outputs"]):
         artifact["uri"] = artifact["uri"].replace(root, str(folder), 1)
@@ -83,6 +83,78 @@ def localise(context: Context, executor_input: dict[str, Any], scratch: Path) ->
         parameter["outputFile"] = parameter["outputFile"].replace(root, str(folder), 1)
     local["outputs"]["outputFile"] = str(folder / "output_metadata.json")
     return local
+
+
+def workspace_path(work_dir: Path) -> Path:
+    """Where the workspace of a run, `/kfp-workspace` on the cluster, is on this machine."""
+    return work_dir / "workspace"
+
+
+def _fill_in(values: dict[str, Any], work_dir: Path) -> None:
+    """Replace what the launcher replaces in the text of an executor input, and the workspace."""
+    workspace = str(workspace_path(work_dir))
+
+    def filled(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: filled(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [filled(item) for item in value]
+        if not isinstance(value, str):
+            return value
+        text = _PLACEHOLDER.sub(lambda found: _text_of(found, known), value)
+        return text.replace(WORKSPACE, workspace)
+
+    known = dict(values)
+    values.update({name: filled(value) for name, value in known.items()})
+
+
+def _text_of(found: re.Match[str], values: dict[str, Any]) -> str:
+    name = found.group(1)
+    return to_text(values[name]) if name in values else found.group(0)
+
+
+def _localise_input(context: Context, artifact: Artifact, folder: Path) -> None:
+    uri = artifact["uri"]
+    target = folder / uri.rstrip("/").rpartition("/")[2]
+    if artifact.get("metadata", {}).get(IN_WORKSPACE):
+        artifact["uri"] = str(workspace_path(context.work_dir) / workspace_key(uri))
+        artifact["metadata"] = {
+            name: value for name, value in artifact["metadata"].items() if name != IN_WORKSPACE
+        }
+    elif _is_local(uri):
+        _check_there(context, uri)
+    elif uri.startswith(f"{context.store.uri}/"):
+        if uri in context.digests:
+            want = context.digests[uri].sha256
+            context.store.download(context.store.key_of(uri), target, sha256=want)
+            artifact["uri"] = str(target)
+    elif uri.startswith(_SCHEMES):
+        context.digests[uri] = fetch(uri, target)
+        artifact["uri"] = str(target)
+
+
+def fetch(uri: str, target: Path) -> Digest:
+    """Copy an artifact that is not in the run's own store.
+
+    Raises:
+        InputError: There is nothing at the URI. KFP's launcher would go on without a file.
+    """
+    from dalsegno.settings import open_artifact_store
+
+    folder, _, name = uri.rpartition("/")
+    store = FileStore(Path(folder)) if _is_local(uri) else open_artifact_store(uri)
+    try:
+        return store.download(name if _is_local(uri) else store.key_of(uri), target)
+    except NotFoundError as error:
+        raise InputError(f"input artifact: nothing at {uri}") from error
+
+
+def workspace_key(uri: str) -> str:
+    """Path below the workspace of an artifact that an importer put there."""
+    scheme, _, rest = uri.partition("://")
+    if not rest:
+        return f".artifacts/local{uri}"
+    return f".artifacts/{'gcs' if scheme == 'gs' else scheme}/{rest}"
 
 
 def publish(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dalsegno.engine import artifacts
 from dalsegno.engine.context import Context, TaskEvent
-from dalsegno.engine.resolve import Result
+from dalsegno.engine.resolve import Artifact, Result
 from dalsegno.engine.task import Task, message_of, new_record
 from dalsegno.engine.values import normalise
-from dalsegno.runs.record import State, timestamp
+from dalsegno.errors import DalsegnoError
+from dalsegno.runs.record import State, TaskRecord, timestamp
 
 
 async def import_artifact(context: Context, task: Task) -> Result:
@@ -31,6 +32,20 @@ async def import_artifact(context: Context, task: Task) -> Result:
     if "://" not in uri and record.outputs[name][0]["sha256"] is None:
         record.state = State.FAILED
         record.error = {"type": "InputError", "message": f"importer: nothing at {uri}"}
+    if importer.get("downloadToWorkspace") and record.state is State.SUCCEEDED:
+        _download(context, artifact, record)
     context.recorder.task(record)
     context.listener(TaskEvent(task.path, record.state, 1, 0.0, message_of(record)))
     return Result(record.state, artifacts={name: [artifact]}, error=message_of(record))
+
+
+def _download(context: Context, artifact: Artifact, record: TaskRecord) -> None:
+    workspace = artifacts.workspace_path(context.work_dir)
+    target = workspace / artifacts.workspace_key(artifact["uri"])
+    try:
+        if not target.exists():
+            artifacts.fetch(artifact["uri"], target)
+    except DalsegnoError as error:
+        record.state = State.FAILED
+        record.error = {"type": type(error).__name__, "message": str(error)}
+    artifact["metadata"] = {**artifact["metadata"], artifacts.IN_WORKSPACE: True}

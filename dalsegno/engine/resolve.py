@@ -70,7 +70,7 @@ def resolve_inputs(
         definition = definitions.get(key, {})
         if definition.get("parameterType") == "TASK_CONFIG":
             continue
-        value = _parameter(key, spec, task, scope)
+        value = resolve_parameter(key, spec, task, scope)
         if value is None and definition.get("isOptional"):
             continue
         if value is None:
@@ -149,7 +149,12 @@ def loop_items(task: dict[str, Any], inputs: Inputs) -> tuple[str, list[Any]]:
     return iterator["itemInput"], normalise(found)
 
 
-def _parameter(key: str, spec: dict[str, Any], task: dict[str, Any], scope: Scope) -> Any:
+def resolve_parameter(key: str, spec: dict[str, Any], task: dict[str, Any], scope: Scope) -> Any:
+    """Resolve one input parameter, also one that a platform setting names.
+
+    Raises:
+        InputError: What it names is not there.
+    """
     if "componentInputParameter" in spec:
         outer = spec["componentInputParameter"]
         if outer not in scope.parameters:
@@ -169,8 +174,8 @@ def _parameter(key: str, spec: dict[str, Any], task: dict[str, Any], scope: Scop
 def _constant(value: Any, placeholders: dict[str, str]) -> Any:
     if isinstance(value, str) and "{{$." in value:
         workspace = "{{$.workspace_path}}"
-        if workspace in value and workspace in placeholders:
-            return value.replace(workspace, placeholders[workspace])
+        if workspace in value:
+            return value.replace(workspace, "/kfp-workspace")
         return placeholders.get(value, value)
     return normalise(value)
 
@@ -182,7 +187,7 @@ def _final_status(producer_name: str, scope: Scope) -> dict[str, Any]:
         "state": state,
         "pipelineTaskName": producer_name,
         "pipelineJobResourceName": scope.placeholders["{{$.pipeline_job_resource_name}}"],
-        "error": {"message": producer.error} if producer.error else {},
+        "error": {},  # the driver leaves it empty
     }
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dalsegno.commit import current_commit
+from dalsegno.engine import artifacts
 from dalsegno.engine.context import Context, Listener, TaskEvent
 from dalsegno.engine.graph import run_graph
 from dalsegno.engine.preload import heavy_modules
@@ -112,7 +113,9 @@ def _finish(context: Context, arguments: dict[str, Any]) -> RunRecord:
 
 async def _run(context: Context, arguments: dict[str, Any]) -> Result:
     root = context.pipeline.root
-    scope = Scope(arguments, {}, placeholders(context))
+    parameters, given = context.pipeline.split(arguments)
+    scope = Scope(parameters, given, placeholders(context))
+    artifacts.workspace_path(context.work_dir).mkdir()
     main = asyncio.ensure_future(run_graph(context, root, scope, ""))
     loop = asyncio.get_running_loop()
     try:
@@ -130,7 +133,7 @@ def placeholders(context: Context) -> dict[str, str]:
     run = context.recorder.run
     return {
         "{{$.pipeline_job_name}}": run.run_id,
-        "{{$.pipeline_job_resource_name}}": run.run_id,
+        "{{$.pipeline_job_resource_name}}": f"{run.pipeline}-{run.run_id.rpartition('-')[2]}",
         "{{$.pipeline_job_uuid}}": run.run_id,
         "{{$.pipeline_task_uuid}}": run.run_id,
         "{{$.pipeline_job_create_time_utc}}": run.created_at,

@@ -7,11 +7,12 @@ import functools
 import hashlib
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import yaml
 
-from dalsegno.engine.values import check_type
+from dalsegno.engine.values import check_type, normalise
 from dalsegno.errors import InputError
 
 _SCHEMA_MAJOR = "2."
@@ -55,6 +56,12 @@ class Pipeline:
         found: dict[str, Any] = self.root.get("inputDefinitions", {}).get("parameters", {})
         return found
 
+    @property
+    def artifacts(self) -> dict[str, dict[str, Any]]:
+        """Definitions of the pipeline's input artifacts, by name."""
+        found: dict[str, Any] = self.root.get("inputDefinitions", {}).get("artifacts", {})
+        return found
+
     def component(self, name: str) -> dict[str, Any]:
         """Component spec by the name in a task's `componentRef`."""
         try:
@@ -78,13 +85,28 @@ class Pipeline:
         Raises:
             InputError: One is unknown, missing or of the wrong type.
         """
-        unknown = sorted(set(given) - set(self.parameters))
+        unknown = sorted(set(given) - set(self.parameters) - set(self.artifacts))
         if unknown:
             raise InputError(_unknown_parameter(self, unknown[0]))
-        return {
+        values = {
             name: self._argument(name, given, definition)
             for name, definition in self.parameters.items()
         }
+        for name, definition in self.artifacts.items():
+            if name in given and given[name] is not None:
+                values[name] = _artifact_argument(name, given[name], definition)
+            elif not definition.get("isOptional"):
+                raise InputError(
+                    f"artifact {name!r} of pipeline {self.name!r}: got nothing, want a path or URI",
+                    f"dalsegno run ... --param {name}=PATH",
+                )
+        return values
+
+    def split(self, arguments: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Tell the parameters of complete arguments from their artifacts (lists of one)."""
+        artifacts = {name: [arguments[name]] for name in self.artifacts if name in arguments}
+        parameters = {name: arguments[name] for name in self.parameters if name in arguments}
+        return parameters, artifacts
 
     def _argument(self, name: str, given: dict[str, Any], definition: dict[str, Any]) -> Any:
         value = given.get(name, definition.get("defaultValue"))
@@ -129,6 +151,22 @@ def parse_pipeline(text: str, source: str) -> Pipeline:
     platforms = [item["platforms"] for item in documents if item and "platforms" in item]
     platform = platforms[0].get("kubernetes", {}) if platforms else {}
     return Pipeline(json.loads(json.dumps(specs[0])), platform, text)
+
+
+def _artifact_argument(name: str, given: Any, definition: dict[str, Any]) -> dict[str, Any]:
+    """Make an artifact of a path, a URI, or an object with `uri` and perhaps `metadata`."""
+    item = {"uri": given} if isinstance(given, str) else given
+    if not isinstance(item, dict) or not isinstance(item.get("uri"), str) or not item["uri"]:
+        raise InputError(f"artifact {name!r}: got {type(given).__name__}, want a path or URI")
+    uri = item["uri"].removeprefix("file://")
+    if "://" not in uri:
+        path = Path(uri).absolute()
+        if not path.exists():
+            raise InputError(f"artifact {name!r}: got {uri}, where nothing is")
+        uri = str(path)
+    kind = item.get("type") or definition.get("artifactType", {})
+    metadata = normalise(item.get("metadata", {}))
+    return {"name": name, "type": kind, "uri": uri, "metadata": metadata}
 
 
 def producers(task: dict[str, Any]) -> set[str]:
@@ -177,5 +215,5 @@ def _unknown_parameter(pipeline: Pipeline, name: str) -> str:
     hint = f" (did you mean {close[0]!r}?)" if close else ""
     return (
         f"pipeline {pipeline.name!r}: got parameter {name!r}{hint}, "
-        f"want one of {sorted(pipeline.parameters)}"
+        f"want one of {sorted({**pipeline.parameters, **pipeline.artifacts})}"
     )
