@@ -18,6 +18,7 @@ from typing import Any, Self
 from dalsegno.errors import InputError
 from dalsegno.runs.record import TaskRecord
 from dalsegno.store import digest_of
+from dalsegno.store.keys import check_key
 
 FORMAT = 1
 MANIFEST, RECORD, SOURCE = "capsule.json", "record.json", "component.py"
@@ -87,7 +88,9 @@ class Manifest:
                 name: [InputFile(**item) for item in items]
                 for name, items in fields["inputs"].items()
             }
-            return cls(**fields)
+            manifest = cls(**fields)
+            _check(manifest)
+            return manifest
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise InputError(f"capsule: got no manifest ({error}), want {MANIFEST}") from error
 
@@ -136,6 +139,16 @@ class Capsule:
         ]
 
 
+def _check(manifest: Manifest) -> None:
+    """Refuse places outside of the capsule, and texts that are none of ours."""
+    unknown = set(manifest.files) - {RECORD, SOURCE}
+    if unknown or RECORD not in manifest.files:
+        raise InputError(f"capsule: got files {sorted(manifest.files)}, want {RECORD}")
+    for item in manifest.kept_inputs:
+        if not check_key(str(item.path)).startswith("inputs/") or not item.sha256:
+            raise InputError(f"capsule: got an input at {item.path!r}, want one at inputs/…")
+
+
 def _self_digest(fields: dict[str, Any]) -> str:
     text = json.dumps(fields, sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
@@ -155,12 +168,15 @@ def open_capsule(folder: Path) -> Capsule:
     try:
         manifest = Manifest.from_json((folder / MANIFEST).read_bytes())
         for name, sha256 in manifest.files.items():
-            if name not in (RECORD, SOURCE):
-                raise InputError(f"capsule {folder}: got a file {name!r}, want none of that name")
             _verify(folder, name, sha256)
         record = TaskRecord.from_json((folder / RECORD).read_bytes())
     except (OSError, ValueError, TypeError) as error:
         raise InputError(f"capsule {folder}: cannot be read ({error})") from error
+    named = record.executor_input.get("inputs", {}).get("artifacts", {})
+    if {name: len(found["artifacts"]) for name, found in named.items()} != {
+        name: len(items) for name, items in manifest.inputs.items()
+    }:
+        raise InputError(f"capsule {folder}: got other inputs than its record has, want the same")
     for item in manifest.kept_inputs:
         _verify(folder, str(item.path), str(item.sha256))
     return Capsule(folder, manifest, record)
