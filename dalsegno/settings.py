@@ -26,6 +26,7 @@ CONFIG_VARIABLE = "DALSEGNO_CONFIG"
 _FILE = "dalsegno.toml"
 _OTHER_VARIABLES = frozenset({CONFIG_VARIABLE})
 _SQLITE = "sqlite:///"
+_PATHS = ("store_uri", "mlflow_uri", "secrets_dir", "config_maps_dir", "volumes_dir")
 _OF_THE_CLUSTER = ("kfp_", "mlmd_", "kubernetes_")  # a task has no business with them
 _KFP_STORE = "seaweedfs.kubeflow:9000"  # what the launcher takes for minio:// without a provider
 
@@ -36,6 +37,9 @@ class Settings(BaseSettings):
     Attributes:
         store_uri: Absolute path of a folder, or `s3://…`, `minio://…`, `gs://…`.
         mlflow_uri: MLflow's tracking URI, if one is set; `mlflow_tracking_uri` is what to use.
+        secrets_dir: Folder of the secrets that tasks name, each a folder or `.env` file.
+        config_maps_dir: The same for config maps.
+        volumes_dir: Folder of persistent volume claims; None: `volumes` in the store's folder.
         s3_endpoint: `host:port` of an S3 server; None means AWS.
         s3_access_key: Name of the S3 account; None takes both keys from the AWS chain.
         s3_secret_key: Its secret.
@@ -61,6 +65,9 @@ class Settings(BaseSettings):
 
     store_uri: str = ".dalsegno"
     mlflow_uri: str | None = None
+    secrets_dir: str = "secrets"
+    config_maps_dir: str = "configmaps"
+    volumes_dir: str | None = None
     s3_endpoint: str | None = None
     s3_access_key: str | None = None
     s3_secret_key: SecretStr | None = None
@@ -90,7 +97,7 @@ class Settings(BaseSettings):
         """Let the environment win over the file's values, which come in as arguments."""
         return env_settings, init_settings
 
-    @field_validator("store_uri", "mlflow_uri", mode="after")
+    @field_validator(*_PATHS, mode="after")
     @classmethod
     def _absolute_here(cls, value: str | None) -> str | None:
         return None if value is None else _absolute(value, Path.cwd())
@@ -236,7 +243,7 @@ def _read(path: Path) -> dict[str, Any]:
     for key in given:
         if key not in Settings.model_fields:
             raise _unknown(str(path), key, list(Settings.model_fields))
-    for key in ("store_uri", "mlflow_uri"):
+    for key in _PATHS:
         if isinstance(given.get(key), str):
             given[key] = _absolute(given[key], path.parent)
     return given

@@ -66,6 +66,7 @@ def start(
     workers: WarmWorkers | None = None,
 ) -> RunRecord:
     """Run a compiled pipeline in the default store."""
+    from dalsegno.engine.local_platform import Folders
     from dalsegno.engine.run import run_pipeline
     from dalsegno.settings import load_settings, open_default_store
 
@@ -80,6 +81,11 @@ def start(
         jobs=jobs,
         listener=listener,
         workers=workers,
+        folders=Folders(
+            Path(settings.secrets_dir),
+            Path(settings.config_maps_dir),
+            Path(settings.volumes_dir) if settings.volumes_dir else None,
+        ),
     )
 
 
@@ -163,6 +169,8 @@ def print_outcome(record: RunRecord) -> None:
             for path, task in record.tasks.items()
         ],
     )
+    for notice in record.notices:
+        out.print(f"  note: {notice}", markup=False, soft_wrap=True)
     for name, value in record.outputs.get("parameters", {}).items():
         out.print(f"  {name} = {value}", markup=False)
     took = f" in {seconds(record.seconds)} s" if record.seconds is not None else ""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dalsegno.engine.local_platform import LocalPlatform
 from dalsegno.engine.spec import Pipeline
 from dalsegno.engine.warm import WarmWorkers
 from dalsegno.runs.record import State
@@ -43,6 +44,7 @@ class Context:
         workers: Plays each task in a process of its own.
         slots: Bounds how many tasks work at once.
         work_dir: Scratch folder of this run on this machine.
+        platform: Gives tasks what their platform settings ask for.
         digests: Digest of every artifact known so far, by URI.
     """
 
@@ -53,6 +55,7 @@ class Context:
     slots: asyncio.Semaphore
     listener: Listener
     work_dir: Path
+    platform: LocalPlatform
     digests: dict[str, Digest] = field(default_factory=dict)
 
     @property

@@ -12,6 +12,7 @@ from typing import Any
 from dalsegno.engine.cel import condition_holds
 from dalsegno.engine.context import Context, TaskEvent
 from dalsegno.engine.importer import import_artifact
+from dalsegno.engine.platform import Settings, resolve_settings
 from dalsegno.engine.resolve import (
     Inputs,
     Result,
@@ -24,6 +25,7 @@ from dalsegno.engine.resolve import (
 from dalsegno.engine.spec import check_order, producers
 from dalsegno.engine.task import Task, run_task
 from dalsegno.engine.values import check_type
+from dalsegno.engine.volume_task import is_volume_task, run_volume_task
 from dalsegno.errors import DalsegnoError
 from dalsegno.runs.record import State, TaskSummary
 
@@ -77,7 +79,8 @@ async def run_node(
             return Result(State.SKIPPED)
         if "parameterIterator" in task or "artifactIterator" in task:
             return await _run_loop(context, task, component, inputs, placeholders, path)
-        return await _run_once(context, task, component, inputs, placeholders, path)
+        settings = resolve_settings(context.pipeline.platform_of(component), component, inner)
+        return await _run_once(context, task, component, inputs, placeholders, path, settings)
     except DalsegnoError as error:
         context.recorder.summary(path, TaskSummary(State.FAILED, 0, error=str(error)))
         context.listener(TaskEvent(path, State.FAILED, 0, None, str(error)))
@@ -91,14 +94,17 @@ async def _run_once(
     inputs: Inputs,
     placeholders: dict[str, str],
     path: str,
+    settings: Settings | None = None,
 ) -> Result:
     if "dag" in component:
         scope = Scope(dict(inputs.parameters), dict(inputs.artifacts), placeholders)
         return await run_graph(context, component, scope, path)
     executor = context.pipeline.executor(component["executorLabel"])
-    work = Task(path, task, component, executor, inputs)
+    work = Task(path, task, component, executor, inputs, settings)
     if "importer" in executor:
         return await import_artifact(context, work)
+    if is_volume_task(executor):
+        return await run_volume_task(context, work)
     return await run_task(context, work)
 
 

@@ -15,9 +15,11 @@ from dalsegno.commit import current_commit
 from dalsegno.engine import artifacts
 from dalsegno.engine.context import Context, Listener, TaskEvent
 from dalsegno.engine.graph import run_graph
+from dalsegno.engine.local_platform import Folders, LocalPlatform
 from dalsegno.engine.preload import heavy_modules
 from dalsegno.engine.resolve import Result, Scope
 from dalsegno.engine.spec import Pipeline, lightweight_source
+from dalsegno.engine.volume_task import is_volume_task
 from dalsegno.engine.warm import WarmWorkers
 from dalsegno.errors import InputError
 from dalsegno.runs.record import RunRecord, State
@@ -39,6 +41,7 @@ def run_pipeline(
     listener: Listener = ignore,
     run_id: str | None = None,
     workers: WarmWorkers | None = None,
+    folders: Folders | None = None,
 ) -> RunRecord:
     """Run a pipeline and keep its record.
 
@@ -50,6 +53,7 @@ def run_pipeline(
         listener: Told whatever happens to a task.
         run_id: Name of the run; default: a new one.
         workers: Where several runs share them; default: new ones for this run.
+        folders: Where secrets, config maps and volumes are; default: in the current directory.
 
     Returns:
         The record as it was written at the end. A failed run returns; it does not raise.
@@ -79,7 +83,10 @@ def run_pipeline(
             workers.load(modules)  # for a single light task it would not pay
         scratch = tempfile.TemporaryDirectory(prefix="dalsegno-", ignore_cleanup_errors=True)
         work_dir = Path(stack.enter_context(scratch))
-        context = Context(pipeline, recorder, variables, workers, slots, listener, work_dir)
+        platform = LocalPlatform(folders or Folders(), store, recorder.notice)
+        context = Context(
+            pipeline, recorder, variables, workers, slots, listener, work_dir, platform
+        )
         return _finish(context, complete)
 
 
@@ -88,6 +95,7 @@ def _refuse_containers(pipeline: Pipeline) -> None:
         f"{label.removeprefix('exec-')} ({executor['container']['image']})"
         for label, executor in pipeline.spec["deploymentSpec"]["executors"].items()
         if "container" in executor
+        and not is_volume_task(executor)
         and lightweight_source(tuple(executor["container"].get("command", []))) is None
     )
     if foreign:

@@ -79,6 +79,12 @@ class Pipeline:
             raise InputError(f"pipeline {self.name!r}: executor {label!r} is not in it") from error
         return found
 
+    def platform_of(self, component: dict[str, Any]) -> dict[str, Any]:
+        """Platform settings of a component's executor, in JSON form; empty without any."""
+        executors = self.platform.get("deploymentSpec", {}).get("executors", {})
+        found: dict[str, Any] = executors.get(component.get("executorLabel"), {})
+        return found
+
     def arguments(self, given: dict[str, Any]) -> dict[str, Any]:
         """Complete and check the arguments of a run.
 

@@ -15,6 +15,7 @@ from typing import Any
 from dalsegno.engine import artifacts
 from dalsegno.engine.context import Context, TaskEvent
 from dalsegno.engine.outputs import collect_parameters
+from dalsegno.engine.platform import Settings
 from dalsegno.engine.play import Outcome, Play
 from dalsegno.engine.process import play_process
 from dalsegno.engine.resolve import Inputs, Result
@@ -32,6 +33,7 @@ class Task:
     component: dict[str, Any]
     executor: dict[str, Any]
     inputs: Inputs
+    settings: Settings | None = None
 
 
 async def run_task(context: Context, task: Task) -> Result:
@@ -185,7 +187,7 @@ def prepare(
 ) -> Play:
     """Gather what an executor needs for an attempt; whatever adds to a task does so here."""
     container = task.executor.get("container", {})
-    return Play(
+    work = Play(
         name=f"{record.run_id}/{record.task}/{record.attempt}",
         image=record.image,
         command=record.command,
@@ -199,10 +201,13 @@ def prepare(
         log_path=log_path,
         resources=container.get("resources", {}),
     )
+    if task.settings:
+        context.platform.apply(work, task.settings)
+    return work
 
 
 def _timed_out(work: Play) -> Outcome:
-    message = f"the task was stopped: it ran longer than its {work.timeout_seconds:g} s"
+    message = f"timed out after {work.timeout_seconds:g} s: the task was stopped"
     return Outcome(-signal.SIGTERM, None, {"type": "TimedOut", "message": message})
 
 

@@ -74,6 +74,7 @@ class RunRecord:
 
     Attributes:
         sources: Files of this machine in which its components may be defined.
+        notices: What a person should know of it, a line each.
         origin: For a run of a cluster its `host`, and the `sources` that it was read from.
     """
 
@@ -92,6 +93,7 @@ class RunRecord:
     outputs: dict[str, Any] = field(default_factory=dict)
     tasks: dict[str, TaskSummary] = field(default_factory=dict)
     sources: list[str] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
     origin: dict[str, Any] | None = None
 
     @classmethod

@@ -79,6 +79,12 @@ class Recorder:
         recorder._beat.start()
         return recorder
 
+    def notice(self, text: str) -> None:
+        """Keep a line that a person should read, once."""
+        with self._lock:
+            if text not in self.run.notices:
+                self.run.notices.append(text)
+
     def task(self, record: TaskRecord) -> None:
         """Write one attempt's record, and its line in the run's record."""
         self.store.put(f"{record.folder}/record.json", to_json(record))
