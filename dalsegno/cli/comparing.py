@@ -1,0 +1,90 @@
+"""`diff`: what a task was given, compared with the last good run of it."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from dalsegno.cli.output import console, print_json
+from dalsegno.errors import NotFoundError
+
+if TYPE_CHECKING:
+    from dalsegno.replay.diff import Side
+    from dalsegno.runs.record import RunRecord, TaskRecord
+    from dalsegno.store import Store
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(diff)
+
+
+def diff(
+    address: str = typer.Argument(help="RUN/TASK; of a run with one failed task, RUN is enough."),
+    reference: str | None = typer.Argument(
+        None, help="RUN/TASK to compare with; default: the last good run of the task."
+    ),
+    as_json: bool = typer.Option(False, "--json", help="Print the changes as JSON."),
+) -> None:
+    """Compare what a task was given with the last good run of it: inputs, code, environment.
+
+    Example: dalsegno diff 7f3a/train-model
+    """
+    from dalsegno.replay.diff import all_changes, side_of, summary
+    from dalsegno.replay.recorded import fetch_into
+    from dalsegno.settings import open_default_store
+
+    store = open_default_store()
+    new = side_of(store, *_attempt(store, address))
+    other = _attempt(store, reference) if reference else _last_good(store, new)
+    old = side_of(store, *other)
+    with tempfile.TemporaryDirectory(prefix="dalsegno-") as folder:
+        changes = all_changes(old, new, fetch_into(Path(folder), store))
+    same = summary(old, new, changes)
+    if as_json:
+        listed = [asdict(change) for change in changes]
+        fields = {"task": new.address, "compared_with": old.address, "inputs_are_same": bool(same)}
+        print_json({**fields, "changes": listed})
+        return
+    out = console()
+    out.print(f"{new.address}\n  compared with {old.address}", markup=False, soft_wrap=True)
+    for line in [same] if same else changes:
+        out.print(f"  {line}", markup=False, soft_wrap=True)
+
+
+def changes_beside(store: Store, run: RunRecord, task: str) -> list[str]:
+    """Return the lines that stand beside the failure of a task; none where nothing is known."""
+    from dalsegno.replay.failure import what_changed
+
+    return what_changed(store, run, task)
+
+
+def _attempt(store: Store, address: str) -> tuple[RunRecord, TaskRecord]:
+    from dalsegno.runs.address import read_address
+    from dalsegno.runs.reader import read_task
+
+    run, task = read_address(store, address)
+    if task:
+        return run, task
+    failed = [path for path, summary in run.tasks.items() if summary.state == "failed"]
+    if len(failed) == 1:
+        return run, read_task(store, run, failed[0])
+    known = ", ".join(failed or run.tasks) or "none"
+    raise NotFoundError(f"task of run {run.run_id}: got none, want one of {known}")
+
+
+def _last_good(store: Store, new: Side) -> tuple[RunRecord, TaskRecord]:
+    from dalsegno.replay.last_good import last_good
+
+    found = last_good(store, new.run, new.task.task)
+    if found is None:
+        raise NotFoundError(
+            f"task {new.task.task!r}: got no run of {new.run.pipeline!r} before "
+            f"{new.run.run_id} in which it succeeded, want one to compare with",
+            f"dalsegno diff {new.address} OTHER_RUN/TASK",
+        )
+    return found
