@@ -40,6 +40,7 @@ class Settings(BaseSettings):
         secrets_dir: Folder of the secrets that tasks name, each a folder or `.env` file.
         config_maps_dir: The same for config maps.
         volumes_dir: Folder of persistent volume claims; None: `volumes` in the store's folder.
+        capsule_retention_days: How long `capsule prune` keeps a capsule that nobody uses.
         s3_endpoint: `host:port` of an S3 server; None means AWS.
         s3_access_key: Name of the S3 account; None takes both keys from the AWS chain.
         s3_secret_key: Its secret.
@@ -68,6 +69,7 @@ class Settings(BaseSettings):
     secrets_dir: str = "secrets"
     config_maps_dir: str = "configmaps"
     volumes_dir: str | None = None
+    capsule_retention_days: int = Field(30, ge=0)
     s3_endpoint: str | None = None
     s3_access_key: str | None = None
     s3_secret_key: SecretStr | None = None

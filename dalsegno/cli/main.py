@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import typer
 
-from dalsegno.cli import compiling, demo, releasing, replaying, running, serving
+from dalsegno.cli import capsules, compiling, demo, releasing, replaying, running, serving
 from dalsegno.cli.output import fail
 from dalsegno.errors import DalsegnoError, TaskFailedError
 
@@ -25,7 +25,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (running, replaying, compiling, releasing, serving, demo):
+for module in (running, replaying, capsules, compiling, releasing, serving, demo):
     module.register(app)
 
 
