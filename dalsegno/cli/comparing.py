@@ -63,6 +63,14 @@ def changes_beside(store: Store, run: RunRecord, task: str) -> list[str]:
     return what_changed(store, run, task)
 
 
+def print_changes(store: Store, run: RunRecord, task: str) -> None:
+    """Print what stands beside the failure of a task, and what to run next."""
+    out = console()
+    for line in changes_beside(store, run, task):
+        out.print(f"  {line}", markup=False, soft_wrap=True)
+    out.print(f"  next: dalsegno replay {run.run_id}/{task}", markup=False, soft_wrap=True)
+
+
 def _attempt(store: Store, address: str) -> tuple[RunRecord, TaskRecord]:
     from dalsegno.runs.address import read_address
     from dalsegno.runs.reader import read_task

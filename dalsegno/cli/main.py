@@ -10,7 +10,16 @@ from collections.abc import Iterator
 
 import typer
 
-from dalsegno.cli import capsules, compiling, demo, releasing, replaying, running, serving
+from dalsegno.cli import (
+    capsules,
+    comparing,
+    compiling,
+    demo,
+    releasing,
+    replaying,
+    running,
+    serving,
+)
 from dalsegno.cli.output import fail
 from dalsegno.errors import DalsegnoError, TaskFailedError
 
@@ -25,7 +34,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (running, replaying, capsules, compiling, releasing, serving, demo):
+for module in (running, replaying, comparing, capsules, compiling, releasing, serving, demo):
     module.register(app)
 
 

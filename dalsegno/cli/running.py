@@ -136,6 +136,10 @@ def show(
         from dalsegno.runs.reader import read_log
 
         _print_task(task, read_log(store, task))
+        if task.state == "failed":
+            from dalsegno.cli.comparing import print_changes
+
+            print_changes(store, run_record, task.task)
     else:
         print_outcome(run_record)
 
@@ -186,9 +190,18 @@ def raise_if_failed(record: RunRecord) -> None:
     if record.state == "succeeded":
         return
     failed = next((path for path, task in record.tasks.items() if task.state == "failed"), None)
-    subject = f"task {failed!r} failed in run {record.run_id}" if failed else f"run {record.run_id}"
-    command = f"dalsegno show {record.run_id}" + (f"/{failed}" if failed else "")
-    raise TaskFailedError(f"{subject}: {record.error}", command)
+    if failed is None:
+        message = f"run {record.run_id}: {record.error}"
+        raise TaskFailedError(message, f"dalsegno show {record.run_id}")
+    from dalsegno.cli.comparing import changes_beside
+    from dalsegno.settings import open_default_store
+
+    lines = changes_beside(open_default_store(), record, failed)
+    message = f"task {failed!r} failed in run {record.run_id}: {record.error}"
+    verb = "replay" if record.tasks[failed].attempts else "show"  # without an attempt: no inputs
+    raise TaskFailedError(
+        "\n  ".join([message, *lines]), f"dalsegno {verb} {record.run_id}/{failed}"
+    )
 
 
 def _print_task(task: TaskRecord, log: str) -> None:
