@@ -62,6 +62,9 @@ class Progress:
         if event.state == "running":
             self.working[event.path] = time.monotonic()
             return
+        if event.state == "pending":
+            self._live.console.print(f"    {event.path}: {event.message}", markup=False)
+            return
         self.working.pop(event.path, None)
         mark, colour = _MARKS.get(event.state, ("?", "yellow"))
         took = f"{event.seconds:6.2f} s" if event.seconds is not None else " " * 8

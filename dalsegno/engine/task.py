@@ -15,6 +15,7 @@ from typing import Any
 from dalsegno.engine import artifacts
 from dalsegno.engine.context import Context, TaskEvent
 from dalsegno.engine.outputs import collect_parameters
+from dalsegno.engine.packages import use_packages
 from dalsegno.engine.platform import Settings
 from dalsegno.engine.play import Outcome, Play
 from dalsegno.engine.process import play_process
@@ -103,6 +104,8 @@ class _Attempt:
         work = prepare(
             self.context, self.task, self.record, self.local, self.scratch, self.log_path
         )
+        if self.record.executor == "process":
+            await use_packages(work, self._tell)
         try:
             async with asyncio.timeout(work.timeout_seconds) as limit:
                 return await play_process(work, self.context.workers, self._started)
@@ -110,6 +113,9 @@ class _Attempt:
             if not limit.expired():
                 raise
             return _timed_out(work)
+
+    def _tell(self, text: str) -> None:
+        self.context.listener(TaskEvent(self.task.path, State.PENDING, self.attempt, None, text))
 
     async def _started(self, pid: int) -> None:
         self.record.pid, self.record.boot_id = pid, boot_id()
@@ -119,8 +125,8 @@ class _Attempt:
     def _after(self, outcome: Outcome) -> None:
         self.record.exit_code, self.record.error = outcome.exit_code, outcome.error
         if outcome.error and outcome.error["type"] == "ModuleNotFoundError":
-            outcome.error["message"] += " (packages are not installed for a task here: add it to"
-            outcome.error["message"] += f" this environment, {sys.prefix})"
+            outcome.error["message"] += " (name it in the component's packages_to_install, or"
+            outcome.error["message"] += f" add it to this environment, {sys.prefix})"
         if outcome.logic_seconds is not None:
             self.record.logic_seconds = round(outcome.logic_seconds, 3)
         if outcome.error:
