@@ -126,6 +126,8 @@ def pipeline_of(api: KfpApi, run: dict[str, Any]) -> CompiledPipeline:
 
 def known_pipeline(api: KfpApi, run_id: str) -> tuple[dict[str, Any], CompiledPipeline]:
     """Return run and pipeline from the v2beta1 API; empty ones where it does not answer."""
+    if api.http.is_silent:
+        return {}, CompiledPipeline()
     try:
         run = api.run(run_id)
         return run, pipeline_of(api, run)

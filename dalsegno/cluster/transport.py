@@ -34,16 +34,21 @@ class Transport:
     """Calls one HTTP service of the cluster.
 
     Calls that change nothing twice are tried again after a fault of the network or the server, a
-    few times, with growing random pauses; the others never are.
+    few times, with growing random pauses; the others never are. A silent server costs one
+    timeout, not several.
 
     Args:
         access: Where and with which token.
         base: URL; the API server unless it is given.
+
+    Attributes:
+        is_silent: Whether the last call had no answer at all.
     """
 
     def __init__(self, access: ClusterAccess, base: str | None = None) -> None:
         self.access = access
         self.base = base or access.host
+        self.is_silent = False
 
     def json(
         self, method: str, path: str, *, idempotent: bool | None = None, **request: Any
@@ -72,12 +77,15 @@ class Transport:
     ) -> httpx.Response:
         """Make a call and return its good answer; raises as `json` does."""
         may_repeat = method == "GET" if idempotent is None else idempotent
+        give_up = time.monotonic() + self.access.timeout_seconds
         for attempt in range(1, ATTEMPTS):
             if not may_repeat:
                 break
             try:
                 return self._once(method, path, **request)
             except InfrastructureError:
+                if time.monotonic() > give_up:
+                    raise
                 wait = min(_MAX_WAIT_SECONDS, _FIRST_WAIT_SECONDS * 2**attempt)
                 time.sleep(wait * random.uniform(0.5, 1))  # noqa: S311
         return self._once(method, path, **request)
@@ -92,6 +100,7 @@ class Transport:
     def _once(self, method: str, path: str, **request: Any) -> httpx.Response:
         import httpx
 
+        self.is_silent = True
         try:
             answer = self._client.request(method, path, **request)
         except httpx.TimeoutException as error:
@@ -101,6 +110,7 @@ class Transport:
         except (httpx.TransportError, httpx.InvalidURL) as error:
             message = f"KFP {self.base}: got no connection ({_short(error)}), want an API server"
             raise InfrastructureError(message, _CHECK) from error
+        self.is_silent = False
         if answer.status_code >= _REDIRECT:
             raise self._refusal(answer)
         return answer
