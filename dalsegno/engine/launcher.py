@@ -1,4 +1,4 @@
-"""A container task's command line and output parameters, as KFP's driver and launcher make them.
+"""A container task's command line, as KFP's driver and launcher make it.
 
 The driver resolves `IfPresent` and input parameters first (resolveContainerArgs in
 backend/src/v2/driver/util.go), the launcher inside the container fills in what is left
@@ -11,7 +11,6 @@ from __future__ import annotations
 import copy
 import json
 import re
-from pathlib import Path
 from typing import Any
 
 from dalsegno.engine.golang import general, json_text, positional
@@ -23,10 +22,6 @@ _PARAMETER = re.compile(r"\{\{\$\.inputs\.parameters\['(.+?)'\]\}\}")
 _CHANNEL = re.compile(r"\$\.inputs\.parameters\['(.+?)'\]")
 _IF_PRESENT = '{"IfPresent":'
 _LEFT_OVER = re.compile(r"\{\{\$[^{}]*\}\}|\{\"Concat\": ?\[")
-_INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
-_DOUBLE = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
-_TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
-_FALSE = frozenset({"0", "f", "F", "FALSE", "false", "False"})
 
 
 def command_line(
@@ -124,62 +119,6 @@ def left_over(parts: list[str], parameters: dict[str, Any]) -> list[str]:
             if not any(match[0] in text for text in given)
         }
     )
-
-
-def read_output_parameters(
-    planned: dict[str, Any], written: dict[str, Any], component: dict[str, Any]
-) -> dict[str, Any]:
-    """Return all output parameters: those in the executor output first, else from their files.
-
-    Args:
-        planned: `outputs` of the executor input, with paths of this machine.
-        written: Executor output that the task wrote.
-
-    Raises:
-        InputError: A file is missing, or its text is not of the declared type.
-    """
-    values = dict(written.get("parameterValues", {}))
-    definitions = component.get("outputDefinitions", {}).get("parameters", {})
-    for name, parameter in planned.get("parameters", {}).items():
-        if name in values:
-            continue
-        path, kind = Path(parameter["outputFile"]), definitions[name]["parameterType"]
-        try:
-            values[name] = parse_output(path.read_text("utf-8"), kind)
-        except FileNotFoundError as error:
-            raise InputError(
-                f"output parameter {name!r}: got no file, want the task to write it"
-            ) from error
-        except (ValueError, OSError) as error:
-            want = kind.lower().removeprefix("number_")
-            raise InputError(f"output parameter {name!r}: got {error}, want a {want}") from error
-    return values
-
-
-def parse_output(text: str, kind: str) -> Any:
-    """Read the text of an output parameter's file by its declared type.
-
-    A string is kept as it is, with its last newline. Go's ParseInt, ParseFloat and ParseBool set
-    what counts as a number or a boolean.
-
-    Raises:
-        ValueError: The text is not of that type.
-    """
-    if kind == "STRING":
-        return text
-    if kind in {"LIST", "STRUCT"}:
-        value = json.loads(text)
-        if not isinstance(value, list if kind == "LIST" else dict):
-            raise ValueError(f"{type(value).__name__} {_short(text)}")
-        return normalise(value)
-    stripped = text.strip()
-    if kind == "BOOLEAN" and stripped in _TRUE | _FALSE:
-        return stripped in _TRUE
-    if kind == "NUMBER_INTEGER" and _INTEGER.fullmatch(stripped):
-        return int(stripped)
-    if kind == "NUMBER_DOUBLE" and _DOUBLE.fullmatch(stripped):
-        return normalise(float(stripped))
-    raise ValueError(_short(text))
 
 
 def _choose(arg: str, parameters: dict[str, Any]) -> list[str]:

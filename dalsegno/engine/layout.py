@@ -22,7 +22,7 @@ PARAMETERS = "/tmp/kfp/outputs"  # noqa: S108 (KFP's launcher has them there)
 _LOCAL = "minio://local"
 _ROOTS = {"minio://": "/minio/", "s3://": "/s3/", "gs://": "/gcs/"}
 _SCRATCH = ("/minio", "/s3", "/gcs", "/.local", "/.cache", "/.config")  # emptyDirs on a cluster
-_ANYONE = 0o777
+_ANYONE, _OWNER = 0o777, 0o755
 
 
 def container_uri(uri: str) -> str:
@@ -77,6 +77,14 @@ def host_path(path: str, mounts: list[Mount]) -> Path | None:
     return None
 
 
+def close(work: Play) -> None:
+    """Take back from everybody else what `arrange` opened to the image's user."""
+    mine = [work.scratch / "container" / target.strip("/.") for target in _SCRATCH]
+    for folder in (*mine, _parameters_dir(work), _outputs_dir(work)):
+        if folder.is_dir():
+            folder.chmod(_OWNER)
+
+
 def _arrange_outputs(work: Play, outputs: dict[str, Any]) -> list[Mount]:
     """Make the folders that the launcher would, writable by whatever user the image has."""
     root = str(container_path(container_uri(outputs["outputFile"].rpartition("/")[0])))
@@ -85,11 +93,10 @@ def _arrange_outputs(work: Play, outputs: dict[str, Any]) -> list[Mount]:
     for name, parameter in outputs["parameters"].items():
         parameter["outputFile"] = f"{PARAMETERS}/{name}"
     outputs["outputFile"] = f"{root}/output_metadata.json"
-    here = Path(work.local["outputs"]["outputFile"]).parent
-    for folder in (here, _parameters_dir(work)):
+    for folder in (_outputs_dir(work), _parameters_dir(work)):
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(_ANYONE)
-    return [Mount(here, root), Mount(_parameters_dir(work), PARAMETERS)]
+    return [Mount(_outputs_dir(work), root), Mount(_parameters_dir(work), PARAMETERS)]
 
 
 def _scratch_mount(work: Play, target: str) -> Mount:
@@ -111,6 +118,10 @@ def _make_mount_points(mounts: list[Mount]) -> None:
 
 def _parameters_dir(work: Play) -> Path:
     return work.scratch / "container" / "parameters"
+
+
+def _outputs_dir(work: Play) -> Path:
+    return Path(work.local["outputs"]["outputFile"]).parent
 
 
 def _artifacts(group: dict[str, Any]) -> Iterator[dict[str, Any]]:

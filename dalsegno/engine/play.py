@@ -1,8 +1,8 @@
 """What the engine hands to an executor, and what the executor hands back.
 
 An executor plays one attempt of one task: `process.play_process` as a process here,
-`container.play_container` in the task's image. Both take a `Play` and know nothing else of the
-run. Whoever adds to a task (platform settings, packages, limits) does so by changing its `Play`
+`container_play.play_container` in the task's image. Both take a `Play` and know nothing else of
+the run. Whoever adds to a task (platform settings, packages, limits) does so by changing its `Play`
 in `task.prepare`, before an executor sees it:
 
 - a variable, also a secret one: `work.environment[name] = value` (the record keeps
@@ -88,8 +88,10 @@ class Outcome:
         exit_code: Negative when a signal ended it.
         logic_seconds: Time in the component's own function, where known.
         error: What failed, as `executor.describe_error` tells it.
+        written: Executor output with paths of this machine; None: read it from its file.
     """
 
     exit_code: int
     logic_seconds: float | None
     error: dict[str, Any] | None
+    written: dict[str, Any] | None = None

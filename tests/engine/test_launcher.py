@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,8 +11,6 @@ from dalsegno.engine.golang import general, json_text, positional
 from dalsegno.engine.launcher import (
     command_line,
     left_over,
-    parse_output,
-    read_output_parameters,
     resolve_args,
     resolve_text,
 )
@@ -194,69 +191,3 @@ def test_image_may_be_a_parameter() -> None:
     assert resolve_text("python:3.11", given) == "python:3.11"
     with pytest.raises(InputError, match="got no parameter 'pipelinechannel--image'"):
         resolve_text(image, executor_input())
-
-
-@pytest.mark.parametrize(
-    ("kind", "text", "value"),
-    [
-        ("STRING", "two\nlines\n", "two\nlines\n"),
-        ("STRING", "", ""),
-        ("NUMBER_INTEGER", " 42\n", 42),
-        ("NUMBER_INTEGER", "-7", -7),
-        ("NUMBER_DOUBLE", "0.5\n", 0.5),
-        ("NUMBER_DOUBLE", "3.0", 3),
-        ("NUMBER_DOUBLE", "1e-3", 0.001),
-        ("BOOLEAN", "true\n", True),
-        ("BOOLEAN", "F", False),
-        ("BOOLEAN", "1", True),
-        ("LIST", "[1.0, 2.5]\n", [1, 2.5]),
-        ("STRUCT", '{"a": [true]}', {"a": [True]}),
-    ],
-)
-def test_output_parameters_are_read_by_type(kind: str, text: str, value: Any) -> None:
-    found = parse_output(text, kind)
-    assert found == value
-    assert type(found) is type(value)
-
-
-@pytest.mark.parametrize(
-    ("kind", "text"),
-    [
-        ("NUMBER_INTEGER", "4.0"),
-        ("NUMBER_INTEGER", "1_000"),
-        ("NUMBER_INTEGER", ""),
-        ("NUMBER_DOUBLE", "much"),
-        ("NUMBER_DOUBLE", "1_0.5"),
-        ("BOOLEAN", "yes"),
-        ("BOOLEAN", "tRUE"),
-        ("LIST", '{"a": 1}'),
-        ("LIST", "[1, 2"),
-        ("STRUCT", "[1]"),
-    ],
-)
-def test_text_of_another_type_is_refused(kind: str, text: str) -> None:
-    with pytest.raises(ValueError):  # noqa: PT011 (the caller adds which parameter it was)
-        parse_output(text, kind)
-
-
-def test_executor_output_wins_over_parameter_files(tmp_path: Path) -> None:
-    (tmp_path / "a").write_text("1")
-    (tmp_path / "b").write_text("2")
-    planned = {"parameters": {name: {"outputFile": str(tmp_path / name)} for name in "ab"}}
-    component = {
-        "outputDefinitions": {
-            "parameters": {name: {"parameterType": "NUMBER_INTEGER"} for name in "ab"}
-        }
-    }
-    written = {"parameterValues": {"a": 10}}
-    assert read_output_parameters(planned, written, component) == {"a": 10, "b": 2}
-
-
-def test_output_parameter_without_file_is_an_error(tmp_path: Path) -> None:
-    planned = {"parameters": {"a": {"outputFile": str(tmp_path / "a")}}}
-    component = {"outputDefinitions": {"parameters": {"a": {"parameterType": "STRING"}}}}
-    with pytest.raises(InputError, match="output parameter 'a': got no file"):
-        read_output_parameters(planned, {}, component)
-    (tmp_path / "a").write_bytes(b"\xff\xfe")
-    with pytest.raises(InputError, match=r"output parameter 'a': got .*want a string"):
-        read_output_parameters(planned, {}, component)
