@@ -53,6 +53,12 @@ lock: $(BIN)/uv ## Renew the hashed lock files
 	$(LOCK) requirements/uv.in -o requirements/uv.txt
 	$(LOCK) requirements/local.in -o requirements/local.txt
 	$(LOCK) requirements/dev.in -c requirements/local.txt -o requirements/dev.txt
+	$(LOCK) requirements/build.in -c requirements/local.txt -o requirements/build.txt
+	$(LOCK) --no-deps requirements/kfp.in -c requirements/local.txt -o requirements/kfp.txt
+	$(LOCK) requirements/data.in -c requirements/local.txt -o requirements/data.txt
+	$(LOCK) requirements/training.in -c requirements/local.txt -o requirements/training.txt
+	$(LOCK) requirements/serving.in -c requirements/local.txt -o requirements/serving.txt
+	$(LOCK) requirements/mlflow.in -o requirements/mlflow.txt
 
 clean: ## Remove the environment and what the demo wrote
 	rm -rf .venv demo *.egg-info
