@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
+COMMIT_VARIABLE = "DALSEGNO_COMMIT"
+"""Environment name of the commit that an image was built from."""
+
 
 def current_commit() -> str:
-    """Name the commit of the checkout that this code runs from; "" where there is none."""
+    """Name the commit of the image or checkout that this code runs from; "" where there is none."""
+    if built_from := os.environ.get(COMMIT_VARIABLE):
+        return built_from
     try:
         done = subprocess.run(
             ["git", "rev-parse", "HEAD"],  # noqa: S607
