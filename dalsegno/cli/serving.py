@@ -33,26 +33,45 @@ def register(app: typer.Typer) -> None:
 
 
 def serve(
-    endpoint: str = typer.Argument(help="Name of the endpoint; its releases are followed."),
+    endpoints: list[str] = typer.Argument(
+        metavar="ENDPOINT...", help="Names of endpoints; their releases are followed."
+    ),
     host: str = typer.Option("127.0.0.1", help="Address to listen at."),
     port: int = typer.Option(8080, min=0, max=65535, help="Port to listen at; 0 takes a free one."),
+    grpc_port: int | None = typer.Option(
+        None, min=0, max=65535, help="Speak gRPC too, at this port; 0 takes a free one."
+    ),
+    callers: Path | None = typer.Option(
+        None, help="TOML file of those who may ask, with digests of their tokens."
+    ),
 ) -> None:
-    """Serve the live release by the Open Inference Protocol v2, until Ctrl-C.
+    """Serve the live releases by the Open Inference Protocol v2, until Ctrl-C.
 
     Example: dalsegno serve titanic --port 8080
     """
+    from dalsegno.serving.server import Address
     from dalsegno.serving.server import serve as run_server
     from dalsegno.settings import open_default_store
 
     store = open_default_store()
 
-    def announce(url: str) -> None:
-        what, command = describe(store, endpoint, url)
-        text = f"serving {endpoint} on {url} ({what}), Ctrl-C stops\n  {command}"
-        console().print(text, markup=False, soft_wrap=True)
+    def announce(address: Address) -> None:
+        for endpoint in endpoints:
+            what, command = describe(store, endpoint, address.url)
+            where = f"{address.url} and gRPC at {address.rpc}" if address.rpc else address.url
+            text = f"serving {endpoint} on {where} ({what}), Ctrl-C stops\n  {command}"
+            console().print(text, markup=False, soft_wrap=True)
 
     logging.getLogger("dalsegno").setLevel(logging.INFO)
-    run_server(endpoint, host, port, store=store, on_listening=announce)
+    run_server(
+        endpoints,
+        host,
+        port,
+        rpc_port=grpc_port,
+        store=store,
+        callers=callers,
+        on_listening=announce,
+    )
 
 
 def predict(

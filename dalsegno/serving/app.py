@@ -1,158 +1,309 @@
-"""The server's routes: Open Inference Protocol v2 over HTTP."""
+"""The server over HTTP: Open Inference Protocol v2, and what operators ask.
+
+Predictions take a way of their own through plain ASGI, which is the shortest; all else is routed by
+Starlette. The README beside this file has the figures.
+"""
 
 from __future__ import annotations
 
-import asyncio
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from http import HTTPStatus
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from fastapi import FastAPI, HTTPException, Request, Response
-from starlette.concurrency import run_in_threadpool
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
-from dalsegno.errors import DalsegnoError, InputError
-from dalsegno.serving.endpoint import Endpoint, Served
-from dalsegno.serving.protocol import OUTPUTS, encode, read_request, read_tensors, write_answer
+from dalsegno.errors import DalsegnoError
+from dalsegno.serving.faults import Refusal, refusal_of
+from dalsegno.serving.messages import OUTPUTS
+from dalsegno.serving.metrics import CONTENT_TYPE
+from dalsegno.serving.protocol import HEADER_LENGTH, encode, read_request, write_answer
+from dalsegno.serving.service import KEY_HEADER, Asked, Service
 
-_INLINE_ROWS = 256  # a small batch takes less time than the way to another thread
+if TYPE_CHECKING:
+    from starlette.types import Receive, Scope, Send
+
+    from dalsegno.serving.endpoint import Live
+
+_EXTENSIONS = ["binary_tensor_data"]
+_JSON, _BYTES = b"application/json", b"application/octet-stream"
+_KEY_HEADER = KEY_HEADER.encode()
+_INFER_PARTS, _VERSIONED_PARTS = 5, 7
+_IDENTITY = (b"", b"identity")
+_WANTED_PATH = "a path of the Open Inference Protocol v2: /v2/models/NAME/infer"
 
 
-@dataclass(frozen=True)
-class Limits:
-    """What a caller may ask of the server.
+def make_app(service: Service) -> App:
+    """Make the application for the endpoints of a service."""
+    return App(service)
 
-    Attributes:
-        body_bytes: Largest body of a request.
-        body_seconds: Time for its arrival.
+
+class App:
+    """The ASGI application.
+
+    Args:
+        service: What answers.
     """
 
-    body_bytes: int = 4 * 1024 * 1024
-    body_seconds: float = 30.0
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._routes = _routes(service)
 
-
-def make_app(endpoints: Mapping[str, Endpoint], limits: Limits) -> FastAPI:
-    """Make the application for the endpoints that are followed."""
-    app = FastAPI(title="Dalsegno model server", docs_url=None, redoc_url=None)
-    server = _Server(endpoints, limits)
-    app.add_api_route("/v2", server.metadata)
-    app.add_api_route("/v2/health/live", server.live)
-    app.add_api_route("/v2/health/ready", server.ready)
-    app.add_api_route("/v2/models/{name}", server.model_metadata)
-    app.add_api_route("/v2/models/{name}/ready", server.model_ready)
-    app.add_api_route("/v2/models/{name}/infer", server.infer, methods=["POST"])
-    app.add_exception_handler(DalsegnoError, _answer_error)
-    app.add_exception_handler(404, _answer_error)
-    app.add_exception_handler(405, _answer_error)
-    app.add_exception_handler(HTTPException, _answer_error)
-    app.add_exception_handler(500, _answer_error)
-    return app
-
-
-class _Server:
-    def __init__(self, endpoints: Mapping[str, Endpoint], limits: Limits) -> None:
-        self._endpoints = endpoints
-        self._limits = limits
-
-    async def metadata(self) -> Response:
-        """Tell what this server is."""
-        return _json({"name": "dalsegno", "version": version("dalsegno"), "extensions": []})
-
-    async def live(self) -> Response:
-        """Tell that the server runs."""
-        return _json({"live": True})
-
-    async def ready(self) -> Response:
-        """Tell whether every endpoint has a model."""
-        is_ready = all(endpoint.live for endpoint in self._endpoints.values())
-        return _json({"ready": is_ready}, 200 if is_ready else 503)
-
-    async def model_ready(self, name: str) -> Response:
-        """Tell whether an endpoint has a model."""
-        is_ready = self._endpoint(name).live is not None
-        return _json({"name": name, "ready": is_ready}, 200 if is_ready else 503)
-
-    async def model_metadata(self, name: str) -> Response:
-        """Tell inputs, outputs and release of an endpoint."""
-        served, trouble = self._served(name), self._endpoint(name).trouble
-        release = served.release
-        return _json(
-            {
-                "name": name,
-                "versions": [str(release.number)],
-                "platform": "onnxruntime_onnx",
-                "inputs": [
-                    {"name": column, "datatype": datatype, "shape": [-1, 1]}
-                    for column, datatype in served.model.inputs.items()
-                ],
-                "outputs": [
-                    {"name": output, "datatype": datatype, "shape": [-1]}
-                    for output, datatype in OUTPUTS.items()
-                ],
-                "parameters": {
-                    "threshold": release.threshold,
-                    "model_sha256": release.model_sha256,
-                    **({"trouble": trouble} if trouble else {}),
-                },
-            }
-        )
-
-    async def infer(self, name: str, request: Request) -> Response:
-        """Predict for a batch of rows."""
-        self._endpoint(name)
-        asked = read_request(await _read_body(request, self._limits))
-        served = self._served(name)  # once: the answer is of one release
-        tensors = read_tensors(asked, dict(served.model.inputs))
-        if len(next(iter(tensors.values()))) <= _INLINE_ROWS:
-            probabilities = served.model.run(tensors)
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        asked = _asked(scope["path"]) if scope["type"] == "http" else None
+        if asked and scope["method"] == "POST":
+            await self._infer(asked, scope, receive, send)
         else:
-            probabilities = await run_in_threadpool(served.model.run, tensors)
-        return _json(write_answer(asked, served.release, probabilities))
+            await self._routes(scope, receive, send)
 
-    def _endpoint(self, name: str) -> Endpoint:
-        endpoint = self._endpoints.get(name)
-        if endpoint is None:
-            known = ", ".join(sorted(self._endpoints))
-            raise HTTPException(404, f"model: got {name[:60]!r}, want one of: {known}")
-        return endpoint
+    async def _infer(self, asked: Asked, scope: Scope, receive: Receive, send: Send) -> None:
+        status, headers = 200, [(b"content-type", _JSON)]
+        try:
+            body, head_bytes = await self._answer(asked, scope, receive)
+            if head_bytes is not None:
+                headers = [(b"content-type", _BYTES), (HEADER_LENGTH, b"%d" % head_bytes)]
+        except _GoneError:
+            self._service.refused(asked, 499)
+            return
+        except Exception as error:
+            refusal = refusal_of(error)
+            status, body = refusal.status, encode({"error": str(refusal)})
+            self._service.refused(asked, status)
+            headers += [(name.encode(), value.encode()) for name, value in refusal.headers.items()]
+        headers.append((b"content-length", b"%d" % len(body)))
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
 
-    def _served(self, name: str, key: str = "") -> Served:
-        endpoint = self._endpoint(name)
-        live = endpoint.live
-        if live is None:
-            why = endpoint.trouble or "no release"
-            raise HTTPException(503, f"model {name!r}: got {why}, want a release")
-        return endpoint.choose(live, key)
+    async def _answer(
+        self, asked: Asked, scope: Scope, receive: Receive
+    ) -> tuple[bytes, int | None]:
+        service = self._service
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        authorization = headers.get(b"authorization")
+        token = authorization.decode("latin-1") if authorization else None
+        asked.caller = service.access.check(token, asked.endpoint)
+        asked.key = headers.get(_KEY_HEADER, b"").decode("latin-1")
+        service.endpoint(asked.endpoint)
+        service.gate.enter()
+        try:
+            body = await _read_body(headers, receive, service.limits.body_bytes)
+            asked.started = time.perf_counter()
+            request = read_request(body, headers.get(HEADER_LENGTH))
+            return write_answer(await service.answer(asked, request))
+        finally:
+            service.gate.leave()
 
 
-async def _read_body(request: Request, limits: Limits) -> bytes:
-    if "inference-header-content-length" in request.headers:
-        raise InputError("request: got binary tensors, want JSON only")
-    body = bytearray()
-    try:
-        async with asyncio.timeout(limits.body_seconds):
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > limits.body_bytes:
-                    want = f"at most {limits.body_bytes} bytes"
-                    raise HTTPException(413, f"request: got a larger body, want {want}")
-    except TimeoutError as error:
-        want = f"all of it within {limits.body_seconds:g} s"
-        raise HTTPException(408, f"request: got half a body, want {want}") from error
+class _GoneError(Exception):
+    """The caller is gone before all of the request came."""
+
+
+def _asked(path: str) -> Asked | None:
+    """Read the path of a prediction, None if it is another one."""
+    if not path.endswith("/infer"):
+        return None
+    parts = path.split("/")
+    if parts[:3] != ["", "v2", "models"]:
+        return None
+    if len(parts) == _INFER_PARTS:
+        return Asked(parts[3], "", "http")
+    if len(parts) == _VERSIONED_PARTS and parts[4] == "versions":
+        return Asked(parts[3], parts[5], "http")
+    return None
+
+
+async def _read_body(headers: dict[bytes, bytes], receive: Receive, most: int) -> bytes:
+    """Read the body; how long it may take is the connection's matter.
+
+    Raises:
+        Refusal: It is too large, or packed.
+    """
+    coding = headers.get(b"content-encoding", b"")
+    if coding.lower() not in _IDENTITY:
+        got = coding[:20].decode("latin-1")
+        want = f"request: got Content-Encoding {got!r}, want none"
+        raise Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, want)
+    announced = headers.get(b"content-length", b"0")
+    if announced.isdigit() and int(announced) > most:
+        raise _too_large(most)
+    message = await receive()
+    body = message.get("body", b"")
+    while message.get("more_body"):
+        if len(body) > most:
+            raise _too_large(most)
+        message = await receive()
+        body += message.get("body", b"")
+    if message["type"] == "http.disconnect":
+        raise _GoneError
+    if len(body) > most:
+        raise _too_large(most)
     return bytes(body)
 
 
+def _too_large(most: int) -> Refusal:
+    got = f"request: got a larger body, want at most {most} bytes"
+    # what is still to come is not read: the connection ends with the answer
+    return Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, got, {"connection": "close"})
+
+
+def _routes(service: Service) -> Starlette:
+    pages = _Pages(service)
+    model = "/v2/models/{name}"
+    return Starlette(
+        routes=[
+            Route("/v2", pages.metadata),
+            Route("/v2/health/live", pages.live),
+            Route("/v2/health/ready", pages.ready),
+            Route("/metrics", pages.metrics),
+            Route("/openapi.json", pages.openapi),
+            *(
+                route
+                for base in (model, f"{model}/versions/{{version}}")
+                for route in (
+                    Route(base, pages.model),
+                    Route(f"{base}/ready", pages.model_ready),
+                    Route(f"{base}/infer", pages.no_route, methods=["POST"]),
+                )
+            ),
+            Route(f"{model}/status", pages.status),
+        ],
+        exception_handlers={
+            DalsegnoError: _answer_error,
+            HTTPException: _answer_error,
+            Exception: _answer_error,
+        },
+    )
+
+
+class _Pages:
+    """All that is not a prediction."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    async def metadata(self, request: Request) -> Response:
+        """Tell what this server is."""
+        return _json(
+            {"name": "dalsegno", "version": version("dalsegno"), "extensions": _EXTENSIONS}
+        )
+
+    async def live(self, request: Request) -> Response:
+        """Tell that the server runs."""
+        return _json({"live": True})
+
+    async def ready(self, request: Request) -> Response:
+        """Tell whether every endpoint has a model, and none is about to go."""
+        is_ready = self._service.is_ready
+        return _json({"ready": is_ready}, 200 if is_ready else 503)
+
+    async def model_ready(self, request: Request) -> Response:
+        """Tell whether an endpoint has a model."""
+        name = request.path_params["name"]
+        self._service.endpoint(name)
+        try:
+            describe(self._service.live(name), request.path_params.get("version", ""))
+            is_ready = not self._service.gate.is_draining
+        except DalsegnoError:
+            is_ready = False
+        return _json({"name": name, "ready": is_ready}, 200 if is_ready else 503)
+
+    async def model(self, request: Request) -> Response:
+        """Tell inputs, outputs and release of an endpoint."""
+        name = self._allowed(request)
+        described = describe(self._service.live(name), request.path_params.get("version", ""))
+        trouble = self._service.endpoint(name).trouble
+        if trouble:
+            described["parameters"]["trouble"] = trouble
+        return _json(described)
+
+    async def status(self, request: Request) -> Response:
+        """Tell what is live of an endpoint, and what keeps the newest release from it."""
+        name = self._allowed(request)
+        endpoint = self._service.endpoint(name)
+        live = endpoint.live
+        roles = {each.role: _release(each) for each in live.all()} if live else {}
+        return _json(
+            {
+                "name": name,
+                "ready": live is not None and not self._service.gate.is_draining,
+                "release": live.number if live else None,
+                "trouble": endpoint.trouble,
+                "canary_percent": live.canary_percent if live else 0,
+                "serving": roles,
+                "swaps": {"done": endpoint.swaps_done, "refused": endpoint.swaps_refused},
+            }
+        )
+
+    async def metrics(self, request: Request) -> Response:
+        """Tell Prometheus."""
+        return Response(self._service.metrics.text(), media_type=CONTENT_TYPE)
+
+    async def openapi(self, request: Request) -> Response:
+        """Describe all this."""
+        from dalsegno.serving.openapi import document
+
+        return _json(document(sorted(self._service.endpoints)))
+
+    async def no_route(self, request: Request) -> Response:
+        """Stand for the predictions, which never come this way, where methods are told."""
+        raise HTTPException(HTTPStatus.NOT_FOUND)
+
+    def _allowed(self, request: Request) -> str:
+        name = str(request.path_params["name"])
+        self._service.access.check(request.headers.get("authorization"), name)
+        return name
+
+
+def describe(live: Live, number: str = "") -> dict[str, Any]:
+    """Describe a model as the protocol has it.
+
+    Args:
+        live: What is live of its endpoint.
+        number: Of a release that may answer, "" for the champion.
+
+    Raises:
+        NotFoundError: It is not one of those that may answer.
+    """
+    served = live.version(number) if number else live.champion
+    release = served.release
+    return {
+        "name": release.endpoint,
+        "versions": [str(each.release.number) for each in live.answering()],
+        "platform": "onnxruntime_onnx",
+        "inputs": [
+            {"name": column, "datatype": datatype, "shape": [-1, 1]}
+            for column, datatype in served.model.inputs.items()
+        ],
+        "outputs": [
+            {"name": output, "datatype": datatype, "shape": [-1]}
+            for output, datatype in OUTPUTS.items()
+        ],
+        "parameters": {"threshold": release.threshold, "model_sha256": release.model_sha256},
+    }
+
+
+def _release(served: Any) -> dict[str, Any]:
+    release = served.release
+    return {
+        "release": release.number,
+        "model_sha256": release.model_sha256,
+        "threshold": release.threshold,
+    }
+
+
 async def _answer_error(request: Request, error: Exception) -> Response:
-    if isinstance(error, HTTPException):
-        return _json({"error": str(error.detail)}, error.status_code)
-    if isinstance(error, InputError):
-        return _json({"error": str(error)}, 400)
-    if getattr(error, "status_code", None) in (404, 405):  # from the router, not one of ours
+    if isinstance(error, HTTPException):  # from the router, not one of ours
         got = f"{request.method} {request.url.path[:100]}"
-        want = "a path of the Open Inference Protocol v2: /v2/models/NAME/infer"
-        return _json({"error": f"path: got {got}, want {want}"}, error.status_code)  # type: ignore[attr-defined]
-    return _json({"error": "server: got an error of its own, want an answer. See its log"}, 500)
+        error = Refusal(error.status_code, f"path: got {got}, want {_WANTED_PATH}", error.headers)
+    refusal = refusal_of(error)
+    return _json({"error": str(refusal)}, refusal.status, refusal.headers)
 
 
-def _json(document: Any, status: int = 200) -> Response:
-    return Response(encode(document), status, media_type="application/json")
+def _json(document: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(encode(document), status, headers, media_type="application/json")

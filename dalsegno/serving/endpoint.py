@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
+from dalsegno.errors import NotFoundError
 from dalsegno.releases.canary import is_in_canary
 
 if TYPE_CHECKING:
@@ -57,6 +58,27 @@ class Live:
     canary_percent: int = 0
     shadow: Served | None = None
 
+    def answering(self) -> list[Served]:
+        """Return what may answer a caller, the champion first."""
+        return [self.champion, self.canary] if self.canary else [self.champion]
+
+    def all(self) -> list[Served]:
+        """Return all that is loaded, the champion first."""
+        return [*self.answering(), *([self.shadow] if self.shadow else [])]
+
+    def version(self, number: str) -> Served:
+        """Return what may answer as a version.
+
+        Raises:
+            NotFoundError: No release of this number may answer now; those that may are named.
+        """
+        serving = {str(each.release.number): each for each in self.answering()}
+        if number not in serving:
+            subject = f"model {self.champion.release.endpoint!r}"
+            want = f"one of: {', '.join(serving)}"
+            raise NotFoundError(f"{subject}: got version {number[:20]!r}, want {want}")
+        return serving[number]
+
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
@@ -90,11 +112,14 @@ class Endpoint:
 
     Args:
         name: Name of the endpoint.
-        on_prediction: Is told of every answer after it was written: it must not block or raise.
+        on_prediction: Is told of every answer before it is sent, in the event loop: it must not
+            block or raise.
 
     Attributes:
         live: What answers now; read it once a request. None until something is loaded.
         trouble: Why the newest release is not what is served, None if it is.
+        swaps_done: How often another line-up took over.
+        swaps_refused: How often one failed to load or to pass its test.
     """
 
     def __init__(
@@ -103,6 +128,8 @@ class Endpoint:
         self.name = name
         self.live: Live | None = None
         self.trouble: str | None = None
+        self.swaps_done = 0
+        self.swaps_refused = 0
         self.on_prediction = on_prediction
 
     @staticmethod

@@ -102,6 +102,7 @@ class Follower:
                 return
             self._remember(wanted)  # first: who has seen an answer finds the release here again
             self.endpoint.live = live
+            self.endpoint.swaps_done += 1
             _logger.info("%s: serves release %d", self._name, wanted.number)
 
     def _load(self, release: Release, role: str) -> Served:
@@ -109,8 +110,8 @@ class Follower:
         from dalsegno.model import ScoringModel
 
         live = self.endpoint.live
-        for served in (live.champion, live.canary, live.shadow) if live else ():
-            if served and served.release == release:
+        for served in live.all() if live else ():
+            if served.release == release:
                 return served if served.role == role else replace(served, role=role)
         model = ScoringModel.load(self._cache.model(release))
         model.self_test()
@@ -128,6 +129,7 @@ class Follower:
                 self._serve(self._lineup(release))
             self.endpoint.trouble = None
         except Exception as error:
+            self.endpoint.swaps_refused += 1
             self._retry_at = time.monotonic() + self._retry_seconds
             self._retry_seconds = min(2 * self._retry_seconds, _LAST_RETRY_SECONDS)
             self._report(f"release {release.number if release else 0} is not served", error)

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -24,11 +24,13 @@ class ServerProcess:
 
     Attributes:
         url: Where it listens.
+        rpc: `host:port` for gRPC, "" if it is not spoken.
         process: The child process.
         log_path: What it logs.
     """
 
     url: str
+    rpc: str
     process: subprocess.Popen[str]
     log_path: Path
 
@@ -60,27 +62,28 @@ class ServerProcess:
 
 
 def start_server(
-    endpoint: str,
-    *,
+    *endpoints: str,
     log_path: Path,
     port: int = 0,
     cache_dir: Path | None = None,
+    options: Sequence[str] = (),
     environment: Mapping[str, str] | None = None,
 ) -> ServerProcess:
     """Start a server that stops with this process, and wait until it listens.
 
     Args:
-        endpoint: Whose releases it follows.
+        endpoints: Whose releases it follows.
         log_path: File that its log is appended to.
         port: Port to listen at; 0 takes a free one.
         cache_dir: Where it keeps models on this machine.
+        options: Of `python -m dalsegno.serving`, besides.
         environment: Variables besides ours: `Settings.environment()` names the store.
 
     Raises:
         InfrastructureError: It ended before it listened.
     """
-    command = [sys.executable, "-P", "-m", "dalsegno.serving", endpoint, "--port", str(port)]
-    command += ["--parent", str(os.getpid())]
+    command = [sys.executable, "-P", "-m", "dalsegno.serving", *endpoints, *options]
+    command += ["--port", str(port), "--parent", str(os.getpid())]
     command += ["--cache-dir", str(cache_dir)] if cache_dir else []
     with log_path.open("ab") as log:
         process = subprocess.Popen(  # noqa: S603 (our own interpreter and module)
@@ -94,8 +97,9 @@ def start_server(
     assert process.stdout is not None  # noqa: S101 (it is a pipe)
     line = process.stdout.readline()
     if not line:
-        said = (log_path.read_text().splitlines() or ["nothing"])[-1]
+        last = (log_path.read_text().splitlines() or ["nothing"])[-1]
         process.stdout.close()
         code = process.wait()
-        raise InfrastructureError(f"server: got exit code {code} ({said}), want it to listen")
-    return ServerProcess(json.loads(line)["url"], process, log_path)
+        raise InfrastructureError(f"server: got exit code {code} ({last}), want it to listen")
+    said = json.loads(line)
+    return ServerProcess(said["url"], said["rpc"], process, log_path)

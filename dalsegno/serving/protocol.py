@@ -1,226 +1,180 @@
-"""The messages of the Open Inference Protocol v2 as JSON: columns in, probabilities out."""
+"""The Open Inference Protocol v2 over HTTP: JSON, with tensors in it or as raw bytes after it.
+
+The second is the binary tensor extension: `Inference-Header-Content-Length` tells where the JSON
+ends, and each tensor's `binary_data_size` how many of the following bytes are its own.
+"""
 
 from __future__ import annotations
 
-import json
-import math
-import uuid
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, ValidationError
+import orjson
 
 from dalsegno.errors import InputError
+from dalsegno.serving.messages import OUTPUTS, Answer, InferenceRequest, WantedOutput
+from dalsegno.serving.tensors import Tensor, as_bytes, from_bytes
 
-if TYPE_CHECKING:
-    from dalsegno.releases import Release
-
-Array = npt.NDArray[Any]
-OUTPUTS = {"probability": "FP32", "decision": "INT32"}
-FLOATS = ("FP16", "FP32", "FP64")
-INTEGERS = ("INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64")
-_ACCEPTED = {"BYTES": ("BYTES", *INTEGERS), "FP32": (*FLOATS, *INTEGERS, "BOOL")}
-_SURROGATES = ("\ud800", "\udfff")
+HEADER_LENGTH = b"inference-header-content-length"
+_SIZE, _BINARY, _ALL_BINARY = "binary_data_size", "binary_data", "binary_data_output"
+_DIGITS = 18  # of a length that is none by mistake
+_WANTED = {str: "text", list: "a list", dict: "an object", bool: "true or false", int: "a number"}
 
 
-class _Message(BaseModel):
-    model_config = ConfigDict(strict=True)
-
-
-class RequestInput(_Message):
-    """One column: a tensor of shape [rows] or [rows, 1], row-major, flat or nested."""
-
-    name: str
-    shape: list[int]
-    datatype: str
-    data: list[Any]
-
-
-class RequestOutput(_Message):
-    """A wanted output."""
-
-    name: str
-
-
-class InferenceRequest(_Message):
-    """A batch of rows, column by column."""
-
-    id: str | None = None
-    inputs: list[RequestInput]
-    outputs: list[RequestOutput] | None = None
-
-
-def read_request(body: bytes) -> InferenceRequest:
+def read_request(body: bytes, header_length: bytes | None = None) -> InferenceRequest:
     """Read a request's body.
+
+    Args:
+        body: JSON, or JSON and raw tensors.
+        header_length: Length of the JSON, in bytes, if raw tensors may follow.
 
     Raises:
         InputError: It is not JSON, or not of the protocol's form.
     """
-    try:
-        return InferenceRequest.model_validate_json(body)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(map(str, first["loc"])) or "body"
-        raise InputError(f"request {place}: got what {_reason(first['msg'])}") from error
+    head, raw = _split(body, header_length)
+    document = _parse(head)
+    given = document.get("parameters")
+    parameters = _as(given, dict, "parameters") if given is not None else {}
+    request = InferenceRequest(
+        id=_text_or_null(document.get("id")),
+        inputs=_read_inputs(_as(document.get("inputs"), list, "inputs"), raw),
+        outputs=[],
+        is_binary=_as(parameters.get(_ALL_BINARY, False), bool, f"parameters.{_ALL_BINARY}"),
+        parameters=parameters,
+    )
+    if document.get("outputs") is not None:
+        wanted = _as(document["outputs"], list, "outputs")
+        request.outputs = [
+            _read_output(i, item, request.is_binary) for i, item in enumerate(wanted)
+        ]
+    return request
 
 
-def read_tensors(request: InferenceRequest, wanted: dict[str, str]) -> dict[str, Array]:
-    """Read the columns as a model takes them.
-
-    Args:
-        request: A request.
-        wanted: Datatype by name of the model's inputs, `BYTES` or `FP32`.
-
-    Returns:
-        By name an array of shape (rows, 1): text as objects, numbers as float32 with NaN for null.
-
-    Raises:
-        InputError: A column is missing, unknown or given twice, or has another shape or type.
-    """
-    names = [item.name for item in request.inputs]
-    if sorted(names) != sorted(wanted):
-        raise _wrong_names(names, list(wanted))
-    tensors = {item.name: _read_tensor(item, wanted[item.name]) for item in request.inputs}
-    rows = {name: len(tensor) for name, tensor in tensors.items()}
-    if len(set(rows.values())) != 1:
-        raise InputError(f"inputs: got rows {rows}, want the same number in each")
-    return tensors
-
-
-def write_answer(
-    request: InferenceRequest, release: Release, probabilities: Array
-) -> dict[str, Any]:
+def write_answer(answer: Answer) -> tuple[bytes, int | None]:
     """Write the answer to a request.
 
-    Args:
-        request: What was asked.
-        release: What answers.
-        probabilities: Of class 1 (0-1), shape (rows,).
-
-    Raises:
-        InputError: An output was asked for that there is not.
+    Returns:
+        The body, and the length of its JSON if raw tensors follow.
     """
-    decisions = probabilities >= release.threshold
-    values = {"probability": probabilities.tolist(), "decision": decisions.astype(int).tolist()}
-    return {
-        "model_name": release.endpoint,
-        "model_version": str(release.number),
-        "id": request.id or str(uuid.uuid4()),
-        "parameters": {"threshold": release.threshold, "model_sha256": release.model_sha256},
-        "outputs": [
-            {
-                "name": name,
-                "datatype": OUTPUTS[name],
-                "shape": [len(probabilities)],
-                "data": values[name],
-            }
-            for name in _wanted_outputs(request)
-        ],
-    }
+    release = answer.served.release
+    outputs, raw = [], []
+    for wanted, values in answer.outputs():
+        output: dict[str, Any] = {"name": wanted.name, "datatype": OUTPUTS[wanted.name]}
+        output["shape"] = [len(values)]
+        if wanted.is_binary:
+            raw.append(as_bytes(values))
+            output["parameters"] = {_SIZE: len(raw[-1])}
+        else:
+            output["data"] = values
+        outputs.append(output)
+    head = encode(
+        {
+            "model_name": release.endpoint,
+            "model_version": str(release.number),
+            "id": answer.id,
+            "parameters": {
+                "prediction_id": answer.prediction_id,
+                "threshold": release.threshold,
+                "model_sha256": release.model_sha256,
+            },
+            "outputs": outputs,
+        }
+    )
+    return (b"".join([head, *raw]), len(head)) if raw else (head, None)
 
 
 def encode(document: Any) -> bytes:
-    """Write JSON without spaces; NaN is refused, being none."""
-    return json.dumps(document, separators=(",", ":"), allow_nan=False).encode()
+    """Write JSON without spaces; arrays are written as lists, each number as short as it can be."""
+    return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
-def _wanted_outputs(request: InferenceRequest) -> list[str]:
-    if not request.outputs:
-        return list(OUTPUTS)
-    names = [item.name for item in request.outputs]
-    unknown = [name for name in names if name not in OUTPUTS]
-    if unknown:
-        raise InputError(f"outputs: got {_quote(unknown)}, want any of {_quote(OUTPUTS)}")
-    return names
+def _split(body: bytes, header_length: bytes | None) -> tuple[bytes, memoryview]:
+    if header_length is None:
+        return body, memoryview(b"")
+    if (
+        not header_length.isdigit()
+        or len(header_length) > _DIGITS
+        or int(header_length) > len(body)
+    ):
+        got = header_length[:20].decode("latin-1")
+        want = f"the length of the JSON, at most {len(body)} bytes"
+        raise InputError(f"Inference-Header-Content-Length: got {got!r}, want {want}")
+    length = int(header_length)
+    return body[:length], memoryview(body)[length:]
 
 
-def _wrong_names(names: list[str], wanted: list[str]) -> InputError:
-    missing = [name for name in wanted if name not in names]
-    if missing:
-        return InputError(f"inputs: got {_quote(names)}, want also {_quote(missing)}")
-    unknown = [name for name in names if name not in wanted]
-    if unknown:
-        return InputError(f"inputs: got {_quote(unknown)}, want only {_quote(wanted)}")
-    return InputError(f"inputs: got {_quote(names)}, want each once")
+def _parse(head: bytes) -> dict[str, Any]:
+    try:
+        document = orjson.loads(head)
+    except orjson.JSONDecodeError as error:
+        raise InputError(f"request body: got no JSON ({error}), want an object") from error
+    if type(document) is not dict:
+        raise _wrong(document, dict, "body")
+    return document
 
 
-def _read_tensor(item: RequestInput, wanted: str) -> Array:
-    if item.datatype not in _ACCEPTED[wanted]:
-        want = ", ".join(_ACCEPTED[wanted])
-        raise InputError(f"input {item.name!r}: got datatype {item.datatype[:20]!r}, want {want}")
-    rows = _rows(item)
-    values = _flat(item, rows)
-    if wanted == "FP32":
-        return _numbers(item.name, values, item.datatype).reshape(-1, 1)
-    return _texts(item.name, values, item.datatype).reshape(-1, 1)
+def _read_inputs(items: list[Any], raw: memoryview) -> list[Tensor]:
+    tensors, start = [], 0
+    for index, item in enumerate(items):
+        if type(item) is not dict:
+            raise _wrong(item, dict, f"inputs.{index}")
+        tensor, used = _read_input(index, item, raw[start:])
+        tensors.append(tensor)
+        start += used
+    if start != len(raw):
+        want = f"{start} by the tensors' {_SIZE}"
+        raise InputError(f"request: got {len(raw)} bytes after the JSON, want {want}")
+    return tensors
 
 
-def _rows(item: RequestInput) -> int:
-    shape = item.shape
-    if len(shape) not in (1, 2) or shape[1:] not in ([], [1]) or shape[0] < 1:
-        raise InputError(f"input {item.name!r}: got shape {shape[:5]}, want [rows] or [rows, 1]")
-    return shape[0]
+def _read_input(index: int, item: dict[str, Any], raw: memoryview) -> tuple[Tensor, int]:
+    name, datatype, shape = item.get("name"), item.get("datatype"), item.get("shape")
+    if type(name) is not str:
+        raise _wrong(name, str, f"inputs.{index}.name")
+    if type(datatype) is not str:
+        raise _wrong(datatype, str, f"inputs.{index}.datatype")
+    if type(shape) is not list:
+        raise _wrong(shape, list, f"inputs.{index}.shape")
+    for place, size in enumerate(shape):
+        if type(size) is not int:
+            raise _wrong(size, int, f"inputs.{index}.shape.{place}")
+    parameters = item.get("parameters")
+    if parameters and type(parameters) is dict and _SIZE in parameters:
+        return _read_raw(index, item, parameters[_SIZE], raw)
+    data = item.get("data")
+    if type(data) is not list:
+        raise _wrong(data, list, f"inputs.{index}.data")
+    return Tensor(name, datatype, shape, data), 0
 
 
-def _flat(item: RequestInput, rows: int) -> list[Any]:
-    values = item.data
-    if values and all(isinstance(value, list) for value in values):
-        if any(len(value) != 1 for value in values):
-            raise InputError(f"input {item.name!r}: got rows of several values, want one a row")
-        values = [value[0] for value in values]
-    if len(values) != rows:
-        raise InputError(f"input {item.name!r}: got {len(values)} values, want {rows} by its shape")
-    return values
+def _read_raw(index: int, item: dict[str, Any], size: Any, raw: memoryview) -> tuple[Tensor, int]:
+    where = f"inputs.{index}.parameters.{_SIZE}"
+    if type(size) is not int or not 0 <= size <= len(raw):
+        got = size if type(size) is int else type(size).__name__
+        raise InputError(f"request {where}: got {got}, want at most the {len(raw)} bytes that came")
+    if "data" in item:
+        raise InputError(f"request inputs.{index}: got data and {_SIZE}, want one of them")
+    values = from_bytes(item["name"], item["datatype"], raw[:size])
+    return Tensor(item["name"], item["datatype"], item["shape"], values), size
 
 
-def _check(
-    name: str, values: Sequence[Any], is_right: Callable[[Any], bool], datatype: str, want: str
-) -> None:
-    for row, value in enumerate(values):
-        if not is_right(value):
-            got = "null" if value is None else type(value).__name__
-            raise InputError(f"input {name!r}: got {got} in row {row} of {datatype}, want {want}")
+def _read_output(index: int, item: Any, is_binary: bool) -> WantedOutput:
+    where = f"outputs.{index}"
+    name = _as(_as(item, dict, where).get("name"), str, f"{where}.name")
+    parameters = _as(item.get("parameters") or {}, dict, f"{where}.parameters")
+    chosen = parameters.get(_BINARY, is_binary)
+    return WantedOutput(name, _as(chosen, bool, f"{where}.parameters.{_BINARY}"))
 
 
-def _numbers(name: str, values: list[Any], datatype: str) -> Array:
-    if datatype == "BOOL":
-        _check(name, values, lambda value: type(value) is bool, datatype, "true or false")
-    elif datatype in INTEGERS:
-        _check(name, values, lambda value: type(value) is int, datatype, "whole numbers")
-    else:
-        kinds = (int, float, type(None))
-        _check(name, values, lambda value: type(value) in kinds, datatype, "numbers or null")
-    with np.errstate(over="ignore"):
-        try:
-            wide = np.array([math.nan if v is None else v for v in values], dtype=np.float64)
-        except OverflowError:
-            wide = np.array([math.inf])
-        narrow = wide.astype(np.float32)
-    if np.isinf(narrow).any():
-        raise InputError(f"input {name!r}: got infinity, want finite numbers or null")
-    return narrow
+def _text_or_null(value: Any) -> str:
+    return "" if value is None else str(_as(value, str, "id"))
 
 
-def _texts(name: str, values: list[Any], datatype: str) -> Array:
-    if datatype in INTEGERS:
-        _check(name, values, lambda value: type(value) is int, datatype, "whole numbers")
-        return np.array([str(value) for value in values], dtype=object)
-    _check(name, values, _is_text, datatype, "text or null")
-    return np.array([value or "" for value in values], dtype=object)
+def _as(value: Any, kind: type, where: str) -> Any:
+    if type(value) is not kind:
+        raise _wrong(value, kind, where)
+    return value
 
 
-def _is_text(value: Any) -> bool:
-    if value is None:
-        return True
-    low, high = _SURROGATES
-    return isinstance(value, str) and not any(low <= char <= high for char in value)
-
-
-def _quote(names: Sequence[str] | dict[str, str]) -> str:
-    return ", ".join(repr(name[:60]) for name in list(names)[:50]) or "none"
-
-
-def _reason(message: str) -> str:
-    return f"is not right, want the protocol's form ({message})"
+def _wrong(value: Any, kind: type, where: str) -> InputError:
+    got = "nothing" if value is None else type(value).__name__
+    return InputError(f"request {where}: got {got}, want {_WANTED[kind]}")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import os
 import signal
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,67 +22,120 @@ from dalsegno.store.keys import check_name
 if TYPE_CHECKING:
     import uvicorn
 
-    from dalsegno.serving.app import Limits
+    from dalsegno.serving.limits import Limits
+    from dalsegno.serving.service import Service
 
 _KEEP_ALIVE_SECONDS = 75
-_DRAIN_SECONDS = 30
 _BACKLOG = 2048
+_YOUNG_OBJECTS = 50_000
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a server listens: the URL for HTTP, `host:port` for gRPC, "" if it is not spoken."""
+
+    url: str
+    rpc: str = ""
 
 
 def serve(
-    endpoint: str,
+    endpoints: Sequence[str],
     host: str = "127.0.0.1",
     port: int = 8080,
     *,
+    rpc_port: int | None = None,
     store: Store | None = None,
     cache_dir: Path | None = None,
     limits: Limits | None = None,
-    on_listening: Callable[[str], None] | None = None,
+    callers: Path | None = None,
+    on_listening: Callable[[Address], None] | None = None,
 ) -> None:
-    """Serve an endpoint until SIGTERM or SIGINT; requests under way are then answered first.
+    """Serve endpoints until SIGTERM or SIGINT; requests under way are then answered first.
 
     Args:
-        endpoint: Whose releases are followed.
+        endpoints: Whose releases are followed.
         host: Address to listen at.
-        port: Port to listen at; 0 takes a free one.
+        port: Port for HTTP; 0 takes a free one.
+        rpc_port: Port for gRPC; 0 takes a free one, None speaks none.
         store: Where the releases are; that of the settings if not given.
         cache_dir: Where models are kept on this machine.
-        limits: What a caller may ask.
-        on_listening: Is told the server's URL once it listens; models may load after that.
+        limits: What callers may ask.
+        callers: File of those who may ask; see `dalsegno.serving.access`.
+        on_listening: Is told where once it listens; models may load after that.
 
     Raises:
-        ConfigurationError: The port is taken, or the cache cannot be written.
+        ConfigurationError: A port is taken, the cache cannot be written, or the callers' file is
+            not as it must be.
     """
-    import uvicorn
+    import uvloop
 
-    from dalsegno.serving.app import Limits, make_app
+    from dalsegno.serving.access import read_access
     from dalsegno.serving.endpoint import Endpoint
     from dalsegno.serving.follower import Follower
+    from dalsegno.serving.limits import Limits
+    from dalsegno.serving.service import Service
 
     store = store or _default_store()
     cache = ReleaseCache(_writable(cache_dir or default_folder()), store)
-    served = Endpoint(check_name(endpoint, "endpoint"))
-    follower = Follower(store, served, cache)
-    app = make_app({endpoint: served}, limits or Limits())
+    served = {check_name(name, "endpoint"): Endpoint(name) for name in endpoints}
+    service = Service(served, limits or Limits(), read_access(callers))
+    followers = [Follower(store, endpoint, cache) for endpoint in served.values()]
+    with (
+        _listen(host, port) as listening,
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as run,
+    ):
+        for follower in followers:
+            follower.start()
+        run.run(_serve(service, listening, host, rpc_port, on_listening))
+        for follower in followers:
+            follower.stop()
+
+
+async def _serve(
+    service: Service,
+    listening: socket.socket,
+    host: str,
+    rpc_port: int | None,
+    on_listening: Callable[[Address], None] | None,
+) -> None:
+    server = _http_server(service)
+    rpc, rpc_address = None, ""
+    if rpc_port is not None:
+        from dalsegno.serving.rpc import start_rpc
+
+        rpc, rpc_address = await start_rpc(service, host, rpc_port)
+    stopping = asyncio.Event()
+    _stop_on_signals(server, service, stopping)
+    if on_listening:
+        on_listening(Address(_url(listening), rpc_address))
+    gc.collect()
+    gc.freeze()  # what lives as long as the server is not looked through again
+    gc.set_threshold(_YOUNG_OBJECTS)
+    async with asyncio.TaskGroup() as serving:
+        serving.create_task(server.serve(sockets=[listening]))
+        if rpc:
+            await stopping.wait()
+            serving.create_task(rpc.stop(service.limits.drain_seconds))
+
+
+def _http_server(service: Service) -> uvicorn.Server:
+    import uvicorn
+
+    from dalsegno.serving.app import make_app
+    from dalsegno.serving.connection import connection_class
+
     config = uvicorn.Config(
-        app,
-        http="h11",
+        make_app(service),
+        http=connection_class(service.limits.arrival_seconds),
         ws="none",
         lifespan="off",
         log_config=None,
         access_log=False,
         server_header=False,
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=_DRAIN_SECONDS,
+        timeout_graceful_shutdown=int(service.limits.drain_seconds),
     )
-    with _listen(host, port) as listening:
-        server = uvicorn.Server(config)
-        _stop_on_signals(server)
-        follower.start()
-        if on_listening:
-            on_listening(_url(listening))
-        server.run(sockets=[listening])
-        follower.stop()
+    return uvicorn.Server(config)
 
 
 def stop_with_parent(parent: int) -> None:
@@ -93,14 +149,25 @@ def stop_with_parent(parent: int) -> None:
     threading.Thread(target=watch, name="watch-parent", daemon=True).start()
 
 
-def _stop_on_signals(server: uvicorn.Server) -> None:
-    """Make a stop on demand a success: uvicorn drains, then raises the signal once more."""
+def _stop_on_signals(server: uvicorn.Server, service: Service, stopping: asyncio.Event) -> None:
+    """Make a stop on demand a success: not ready at once, then no new connections, then drained.
 
-    def stop(*_: object) -> None:
+    A second signal does not wait until load balancers have seen it.
+    """
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
         server.should_exit = True
+        stopping.set()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)
+    def handle(*_: object) -> None:
+        wait = 0.0 if service.gate.is_draining else service.limits.leave_seconds
+        service.gate.is_draining = True
+        loop.call_soon_threadsafe(loop.call_later, wait, stop)
+
+    setattr(server, "handle_exit", handle)  # noqa: B010 (uvicorn has no other way)
+    for number in (signal.SIGTERM, signal.SIGINT):  # until uvicorn listens to them
+        signal.signal(number, handle)
 
 
 def _default_store() -> Store:

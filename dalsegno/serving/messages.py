@@ -1,0 +1,93 @@
+"""What every way of the Open Inference Protocol v2 asks and answers, whatever carries it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from dalsegno.errors import InputError
+from dalsegno.serving.endpoint import Served
+from dalsegno.serving.tensors import Array, Tensor, quote
+
+OUTPUTS: Mapping[str, str] = {"probability": "FP32", "decision": "INT32"}
+"""Datatype by name of what every endpoint answers, each of shape [rows]."""
+
+
+@dataclass(slots=True)
+class WantedOutput:
+    """An output that was asked for, and whether its values shall come as raw bytes."""
+
+    name: str
+    is_binary: bool = False
+
+
+@dataclass(slots=True)
+class InferenceRequest:
+    """A batch of rows, column by column.
+
+    Attributes:
+        id: That the caller gave, "" if none.
+        inputs: Its columns.
+        outputs: What was asked for; empty means all.
+        is_binary: Whether outputs that do not say so shall come as raw bytes.
+        parameters: As they came.
+    """
+
+    id: str
+    inputs: list[Tensor]
+    outputs: list[WantedOutput]
+    is_binary: bool = False
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Answer:
+    """What one release said to a batch.
+
+    Attributes:
+        request: What was asked.
+        served: What answers.
+        inputs: By name an array of shape (rows, 1), as the model took them.
+        probabilities: Of class 1 (0-1), float32 of shape (rows,).
+        prediction_id: Of this answer alone.
+    """
+
+    request: InferenceRequest
+    served: Served
+    inputs: dict[str, Array]
+    probabilities: Array
+    prediction_id: str
+
+    @property
+    def id(self) -> str:
+        """The caller's own id, or else that of the prediction."""
+        return self.request.id or self.prediction_id
+
+    def outputs(self) -> list[tuple[WantedOutput, Array]]:
+        """Return the outputs that were asked for, with their values."""
+        decisions = self.probabilities >= self.served.release.threshold
+        values = {"probability": self.probabilities, "decision": decisions.astype(np.int32)}
+        return [(output, values[output.name]) for output in wanted_outputs(self.request)]
+
+
+def new_id() -> str:
+    """Return an id that no other prediction has."""
+    return str(uuid.uuid4())
+
+
+def wanted_outputs(request: InferenceRequest) -> list[WantedOutput]:
+    """Return the outputs that were asked for.
+
+    Raises:
+        InputError: There is no such output.
+    """
+    if not request.outputs:
+        return [WantedOutput(name, request.is_binary) for name in OUTPUTS]
+    unknown = [output.name for output in request.outputs if output.name not in OUTPUTS]
+    if unknown:
+        raise InputError(f"outputs: got {quote(unknown)}, want any of {quote(OUTPUTS)}")
+    return request.outputs

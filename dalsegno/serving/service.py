@@ -1,0 +1,162 @@
+"""Answers for all endpoints of a process, whatever protocol the question came by."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from dalsegno.serving.access import Access
+from dalsegno.serving.endpoint import Array, Endpoint, Live, Prediction, Served
+from dalsegno.serving.faults import Refusal
+from dalsegno.serving.limits import Gate, Limits
+from dalsegno.serving.messages import Answer, InferenceRequest, new_id, wanted_outputs
+from dalsegno.serving.metrics import Metrics
+from dalsegno.serving.tensors import read_columns
+
+INLINE_ROWS = 256  # a small batch takes less time than the way to another thread
+KEY_HEADER, KEY_PARAMETER = "x-entity-key", "entity_key"
+
+
+@dataclass(slots=True)
+class Asked:
+    """A question and where it came from.
+
+    Attributes:
+        endpoint: Name of the endpoint.
+        version: Number of the release that shall answer, "" for any.
+        protocol: `http` or `grpc`.
+        caller: Name of who asks, "" where no token is needed.
+        key: Header that keeps a caller or an entity on one side of a canary, "" if none.
+        started: When all of it was there, by `time.perf_counter`.
+    """
+
+    endpoint: str
+    version: str
+    protocol: str
+    caller: str = ""
+    key: str = ""
+    started: float = 0.0
+
+
+class Service:
+    """Chooses the model, asks it, and tells metrics and log of the answer.
+
+    Args:
+        endpoints: By name what is served.
+        limits: What callers may ask.
+        access: Who may ask.
+    """
+
+    def __init__(
+        self, endpoints: Mapping[str, Endpoint], limits: Limits, access: Access | None = None
+    ) -> None:
+        self.endpoints = endpoints
+        self.limits = limits
+        self.gate = Gate(limits)
+        self.access = access or Access()
+        self.metrics = Metrics(endpoints)
+        self.metrics.watch("dalsegno_in_flight", "Requests under way.", lambda: self.gate.in_flight)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether every endpoint has a model, and the server is not about to stop."""
+        loaded = all(endpoint.live for endpoint in self.endpoints.values())
+        return loaded and not self.gate.is_draining
+
+    def endpoint(self, name: str) -> Endpoint:
+        """Return an endpoint.
+
+        Raises:
+            Refusal: There is none of this name.
+        """
+        endpoint = self.endpoints.get(name)
+        if endpoint is None:
+            known = ", ".join(sorted(self.endpoints))
+            got = f"model: got {name[:60]!r}, want one of: {known}"
+            raise Refusal(HTTPStatus.NOT_FOUND, got)
+        return endpoint
+
+    def live(self, name: str) -> Live:
+        """Return what is live of an endpoint.
+
+        Raises:
+            Refusal: There is no such endpoint, or nothing is loaded yet.
+        """
+        endpoint = self.endpoint(name)
+        live = endpoint.live
+        if live is None:
+            why = endpoint.trouble or "no release"
+            got = f"model {name!r}: got {why}, want a release"
+            raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, got)
+        return live
+
+    async def answer(self, asked: Asked, request: InferenceRequest) -> Answer:
+        """Answer a question.
+
+        Raises:
+            InputError: The request does not fit the model.
+            Refusal: It asks too much, or there is no such model.
+        """
+        live = self.live(asked.endpoint)
+        key = asked.key or str(request.parameters.get(KEY_PARAMETER) or "") or asked.caller
+        served = self._choose(live, asked, key)
+        wanted_outputs(request)
+        self._check_rows(request)
+        inputs = read_columns(request.inputs, served.model.inputs)
+        rows = request.inputs[0].shape[0]
+        if rows <= INLINE_ROWS:
+            probabilities = served.model.run(inputs)
+        else:
+            probabilities = await self._run_aside(served, inputs)
+        answer = Answer(request, served, inputs, probabilities, new_id())
+        self._tell(asked, answer, live, key)
+        return answer
+
+    def refused(self, asked: Asked, status: int) -> None:
+        """Count a question that was not answered."""
+        name = asked.endpoint if asked.endpoint in self.endpoints else ""
+        self.metrics.count(name, 0, asked.protocol, status)
+
+    def _choose(self, live: Live, asked: Asked, key: str) -> Served:
+        if asked.version:
+            return live.version(asked.version)
+        return self.endpoints[asked.endpoint].choose(live, key)
+
+    def _check_rows(self, request: InferenceRequest) -> None:
+        for tensor in request.inputs:
+            if tensor.shape and tensor.shape[0] > self.limits.rows:
+                got = f"inputs: got {tensor.shape[0]} rows, want at most {self.limits.rows}"
+                raise Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, got)
+
+    async def _run_aside(self, served: Served, inputs: dict[str, Array]) -> Array:
+        work = asyncio.to_thread(served.model.run, inputs)
+        try:
+            return await asyncio.wait_for(work, self.limits.answer_seconds)
+        except TimeoutError as error:
+            want = f"an answer within {self.limits.answer_seconds:g} s: send smaller batches"
+            raise Refusal(
+                HTTPStatus.GATEWAY_TIMEOUT, f"model: got no answer, want {want}"
+            ) from error
+
+    def _tell(self, asked: Asked, answer: Answer, live: Live, key: str) -> None:
+        seconds = time.perf_counter() - asked.started
+        release = answer.served.release
+        rows = len(answer.probabilities)
+        self.metrics.answered(asked.endpoint, release.number, asked.protocol, seconds, rows)
+        on_prediction = self.endpoints[asked.endpoint].on_prediction
+        if on_prediction:
+            prediction = Prediction(
+                id=answer.prediction_id,
+                request_id=answer.request.id,
+                served=answer.served,
+                inputs=answer.inputs,
+                probabilities=answer.probabilities,
+                at=time.time(),
+                seconds=seconds,
+                caller=asked.caller,
+                key=key,
+            )
+            on_prediction(prediction, live)

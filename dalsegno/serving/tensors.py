@@ -1,0 +1,219 @@
+"""Tensors as they come by any of the protocol's ways, read as the columns that a model takes.
+
+Values are JSON values, a message's typed contents, or raw bytes: numbers little-endian, texts each
+after its length in four bytes.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dalsegno.errors import InputError
+
+Array = npt.NDArray[Any]
+TYPES: Mapping[str, str] = {
+    "BOOL": "?",
+    "FP16": "<f2",
+    "FP32": "<f4",
+    "FP64": "<f8",
+    **{f"INT{bits}": f"<i{bits // 8}" for bits in (8, 16, 32, 64)},
+    **{f"UINT{bits}": f"<u{bits // 8}" for bits in (8, 16, 32, 64)},
+}
+"""By the protocol's datatype that of numpy, for all but texts."""
+
+FLOATS = ("FP16", "FP32", "FP64")
+INTEGERS = tuple(name for name in TYPES if "INT" in name)
+_ACCEPTED = {"BYTES": ("BYTES", *INTEGERS), "FP32": (*FLOATS, *INTEGERS, "BOOL")}
+_LENGTH = struct.Struct("<I")
+_Kinds = frozenset[type]
+_INTEGER_KINDS: _Kinds = frozenset({int})
+_BOOL_KINDS: _Kinds = frozenset({bool})
+_NUMBER_KINDS: _Kinds = frozenset({int, float, type(None)})
+_TEXT_KINDS: _Kinds = frozenset({str, type(None)})
+
+
+@dataclass(slots=True)
+class Tensor:
+    """One column as it came: row-major, flat or nested.
+
+    Attributes:
+        name: Of the column.
+        datatype: By the protocol: FP32, BYTES, …
+        shape: [rows] or [rows, 1].
+        values: JSON values or an array.
+    """
+
+    name: str
+    datatype: str
+    shape: Sequence[int]
+    values: list[Any] | Array
+
+
+def read_columns(tensors: Sequence[Tensor], wanted: Mapping[str, str]) -> dict[str, Array]:
+    """Read the columns as a model takes them.
+
+    Args:
+        tensors: As they came.
+        wanted: Datatype by name of the model's inputs, `BYTES` or `FP32`.
+
+    Returns:
+        By name an array of shape (rows, 1): text as objects, numbers as float32 with NaN for null.
+
+    Raises:
+        InputError: A column is missing, unknown or given twice, or has another shape or type.
+    """
+    if len(tensors) != len(wanted) or {tensor.name for tensor in tensors} != wanted.keys():
+        raise _wrong_names([tensor.name for tensor in tensors], list(wanted))
+    columns = {tensor.name: _read(tensor, wanted[tensor.name]) for tensor in tensors}
+    rows = tensors[0].shape[0]
+    for tensor in tensors:
+        if tensor.shape[0] != rows:
+            got = {each.name: each.shape[0] for each in tensors}
+            raise InputError(f"inputs: got rows {got}, want the same number in each")
+    return columns
+
+
+def from_bytes(name: str, datatype: str, content: bytes | memoryview) -> Array:
+    """Read a tensor's raw bytes.
+
+    Returns:
+        Of shape (values,): texts as objects, all else by its datatype.
+
+    Raises:
+        InputError: The bytes are none of that datatype.
+    """
+    if datatype == "BYTES":
+        return np.array(_texts_from_bytes(name, bytes(content)), dtype=object)
+    if datatype not in TYPES:
+        raise _wrong_datatype(name, datatype, ("BYTES", *TYPES))
+    dtype = np.dtype(TYPES[datatype])
+    if len(content) % dtype.itemsize:
+        want = f"a multiple of {dtype.itemsize} for {datatype}"
+        raise InputError(f"input {name[:60]!r}: got {len(content)} bytes, want {want}")
+    return np.frombuffer(content, dtype)
+
+
+def as_bytes(values: Array) -> bytes:
+    """Write numbers as raw bytes."""
+    return values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes()
+
+
+def check_texts(name: str, values: Sequence[bytes]) -> list[str]:
+    """Read texts.
+
+    Raises:
+        InputError: One is not UTF-8.
+    """
+    try:
+        return [value.decode() for value in values]
+    except UnicodeDecodeError as error:
+        want = "UTF-8, each after its length in 4 bytes"
+        raise InputError(f"input {name[:60]!r}: got bytes that are no text, want {want}") from error
+
+
+def quote(names: Sequence[str] | Mapping[str, Any]) -> str:
+    """Write names for a message, long ones shortened."""
+    return ", ".join(repr(name[:60]) for name in list(names)[:50]) or "none"
+
+
+def _texts_from_bytes(name: str, content: bytes) -> list[str]:
+    found, start = [], 0
+    while start < len(content):
+        end = start + _LENGTH.size
+        if end <= len(content):
+            (length,) = _LENGTH.unpack_from(content, start)
+            start, end = end, end + length
+        if end > len(content):
+            want = "texts, each after its length in 4 bytes"
+            raise InputError(f"input {name[:60]!r}: got {len(content)} torn bytes, want {want}")
+        found.append(content[start:end])
+        start = end
+    return check_texts(name, found)
+
+
+def _read(tensor: Tensor, wanted: str) -> Array:
+    if tensor.datatype not in _ACCEPTED[wanted]:
+        raise _wrong_datatype(tensor.name, tensor.datatype, _ACCEPTED[wanted])
+    values = _flat(tensor)
+    if wanted == "FP32":
+        return _numbers(tensor, values).reshape(-1, 1)
+    return _texts(tensor, values).reshape(-1, 1)
+
+
+def _flat(tensor: Tensor) -> list[Any] | Array:
+    shape, values = tensor.shape, tensor.values
+    if len(shape) not in (1, 2) or shape[0] < 1 or (len(shape) > 1 and shape[1] != 1):
+        got = f"got shape {list(shape[:5])}"
+        raise InputError(f"input {tensor.name!r}: {got}, want [rows] or [rows, 1]")
+    if isinstance(values, list) and values and type(values[0]) is list:
+        if any(type(value) is not list or len(value) != 1 for value in values):
+            raise InputError(f"input {tensor.name!r}: got rows of several values, want one a row")
+        values = [value[0] for value in values]
+    if len(values) != shape[0]:
+        want = f"{shape[0]} by its shape"
+        raise InputError(f"input {tensor.name!r}: got {len(values)} values, want {want}")
+    return values
+
+
+def _numbers(tensor: Tensor, values: list[Any] | Array) -> Array:
+    if isinstance(values, list):
+        _check_numbers(tensor, values)
+    try:
+        with np.errstate(over="ignore"):
+            numbers = np.array(values, dtype=np.float32)
+    except OverflowError:
+        numbers = np.array([math.inf])
+    if np.isinf(numbers).any():
+        raise InputError(f"input {tensor.name!r}: got infinity, want finite numbers or null")
+    return numbers
+
+
+def _check_numbers(tensor: Tensor, values: list[Any]) -> None:
+    if tensor.datatype in FLOATS:
+        _check(tensor, values, _NUMBER_KINDS, "numbers or null")
+    elif tensor.datatype == "BOOL":
+        _check(tensor, values, _BOOL_KINDS, "true or false")
+    else:
+        _check(tensor, values, _INTEGER_KINDS, "whole numbers")
+
+
+def _texts(tensor: Tensor, values: list[Any] | Array) -> Array:
+    if tensor.datatype == "BYTES":
+        if isinstance(values, list):
+            _check(tensor, values, _TEXT_KINDS, "text or null")
+            return np.array([value or "" for value in values], dtype=object)
+        return values
+    if isinstance(values, list):
+        _check(tensor, values, _INTEGER_KINDS, "whole numbers")
+    return np.array([str(value) for value in values], dtype=object)
+
+
+def _check(tensor: Tensor, values: list[Any], kinds: _Kinds, want: str) -> None:
+    if kinds.issuperset(map(type, values)):
+        return
+    row = next(row for row, value in enumerate(values) if type(value) not in kinds)
+    got = "null" if values[row] is None else type(values[row]).__name__
+    what = f"got {got} in row {row} of {tensor.datatype}, want {want}"
+    raise InputError(f"input {tensor.name!r}: {what}")
+
+
+def _wrong_names(names: list[str], wanted: list[str]) -> InputError:
+    missing = [name for name in wanted if name not in names]
+    if missing:
+        return InputError(f"inputs: got {quote(names)}, want also {quote(missing)}")
+    unknown = [name for name in names if name not in wanted]
+    if unknown:
+        return InputError(f"inputs: got {quote(unknown)}, want only {quote(wanted)}")
+    return InputError(f"inputs: got {quote(names)}, want each once")
+
+
+def _wrong_datatype(name: str, datatype: str, accepted: Sequence[str]) -> InputError:
+    want = ", ".join(accepted)
+    return InputError(f"input {name[:60]!r}: got datatype {datatype[:20]!r}, want {want}")
