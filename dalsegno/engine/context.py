@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dalsegno.engine.executors import Executors
 from dalsegno.engine.local_platform import LocalPlatform
 from dalsegno.engine.spec import Pipeline
 from dalsegno.engine.warm import WarmWorkers
-from dalsegno.runs.record import State
+from dalsegno.runs.record import State, TaskRecord
 from dalsegno.runs.recorder import Recorder
 from dalsegno.store import Digest, Store
 
@@ -33,6 +34,9 @@ class TaskEvent:
 
 
 Listener = Callable[[TaskEvent], None]
+Lookup = Callable[[TaskRecord], TaskRecord | None]
+"""Takes a task's record as it is before the task starts, its inputs digested; returns the record
+of a succeeded attempt whose outputs the task takes over, or None."""
 
 
 @dataclass
@@ -45,6 +49,9 @@ class Context:
         slots: Bounds how many tasks work at once.
         work_dir: Scratch folder of this run on this machine.
         platform: Gives tasks what their platform settings ask for.
+        is_caching: Whether equal tasks of earlier runs are taken over where the pipeline allows.
+        lookup: Asked before a task runs whether it is to take over what another one left.
+        executors: Chooses for each task between a process and a container.
         digests: Digest of every artifact known so far, by URI.
     """
 
@@ -56,6 +63,9 @@ class Context:
     listener: Listener
     work_dir: Path
     platform: LocalPlatform
+    is_caching: bool = True
+    lookup: Lookup | None = None
+    executors: Executors = field(default_factory=Executors)
     digests: dict[str, Digest] = field(default_factory=dict)
 
     @property

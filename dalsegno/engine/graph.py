@@ -22,8 +22,9 @@ from dalsegno.engine.resolve import (
     loop_items,
     resolve_inputs,
 )
+from dalsegno.engine.reuse import run_or_reuse
 from dalsegno.engine.spec import check_order, producers
-from dalsegno.engine.task import Task, run_task
+from dalsegno.engine.task import Task
 from dalsegno.engine.values import check_type
 from dalsegno.engine.volume_task import is_volume_task, run_volume_task
 from dalsegno.errors import DalsegnoError
@@ -105,7 +106,7 @@ async def _run_once(
         return await import_artifact(context, work)
     if is_volume_task(executor):
         return await run_volume_task(context, work)
-    return await run_task(context, work)
+    return await run_or_reuse(context, work)
 
 
 async def _run_loop(

@@ -13,15 +13,15 @@ from typing import Any
 
 from dalsegno.commit import current_commit
 from dalsegno.engine import artifacts
-from dalsegno.engine.context import Context, Listener, TaskEvent
+from dalsegno.engine.choice import choose_executors
+from dalsegno.engine.context import Context, Listener, Lookup, TaskEvent
+from dalsegno.engine.executors import Executors
 from dalsegno.engine.graph import run_graph
 from dalsegno.engine.local_platform import Folders, LocalPlatform
 from dalsegno.engine.preload import heavy_modules
 from dalsegno.engine.resolve import Result, Scope
-from dalsegno.engine.spec import Pipeline, lightweight_source
-from dalsegno.engine.volume_task import is_volume_task
+from dalsegno.engine.spec import Pipeline
 from dalsegno.engine.warm import WarmWorkers
-from dalsegno.errors import InputError
 from dalsegno.runs.record import RunRecord, State
 from dalsegno.runs.recorder import Recorder
 from dalsegno.store import Store
@@ -41,7 +41,10 @@ def run_pipeline(
     listener: Listener = ignore,
     run_id: str | None = None,
     workers: WarmWorkers | None = None,
+    is_caching: bool = True,
+    lookup: Lookup | None = None,
     folders: Folders | None = None,
+    executors: Executors | None = None,
 ) -> RunRecord:
     """Run a pipeline and keep its record.
 
@@ -53,17 +56,21 @@ def run_pipeline(
         listener: Told whatever happens to a task.
         run_id: Name of the run; default: a new one.
         workers: Where several runs share them; default: new ones for this run.
+        is_caching: False runs every task, whatever the pipeline says about caching.
+        lookup: Asked before a task runs whether it takes over what another one left.
         folders: Where secrets, config maps and volumes are; default: in the current directory.
+        executors: What tasks run in, from `choose_executors`; default: containers where need be.
 
     Returns:
         The record as it was written at the end. A failed run returns; it does not raise.
 
     Raises:
-        InputError: The arguments do not fit the pipeline, or it has container components.
+        InputError: The arguments do not fit the pipeline.
+        ConfigurationError: A task needs a container, and no container engine answers.
         KeyboardInterrupt: The run was stopped by a signal; its record is complete.
     """
     complete = pipeline.arguments(arguments)
-    _refuse_containers(pipeline)
+    executors = executors or choose_executors(pipeline)
     recorder = Recorder.start(
         store,
         pipeline.name,
@@ -87,22 +94,9 @@ def run_pipeline(
         context = Context(
             pipeline, recorder, variables, workers, slots, listener, work_dir, platform
         )
+        context.is_caching, context.lookup = is_caching, lookup
+        context.executors = executors
         return _finish(context, complete)
-
-
-def _refuse_containers(pipeline: Pipeline) -> None:
-    foreign = sorted(
-        f"{label.removeprefix('exec-')} ({executor['container']['image']})"
-        for label, executor in pipeline.spec["deploymentSpec"]["executors"].items()
-        if "container" in executor
-        and not is_volume_task(executor)
-        and lightweight_source(tuple(executor["container"].get("command", []))) is None
-    )
-    if foreign:
-        raise InputError(
-            f"pipeline {pipeline.name!r}: got container components {', '.join(foreign)}, "
-            "want lightweight Python components, which run as processes here"
-        )
 
 
 def _finish(context: Context, arguments: dict[str, Any]) -> RunRecord:

@@ -120,6 +120,8 @@ class TaskRecord:
         environment: Variables that the pipeline sets for the task.
         inputs: Artifacts read, by input name: list of {uri, sha256, size_bytes}.
         outputs: Artifacts written, by output name, in the same form.
+        image_used: What `image` was here: its name may be a parameter, or mapped to another.
+        reused_from: `RUN/TASK/ATTEMPT` of the attempt whose outputs a cached task took over.
     """
 
     run_id: str
@@ -147,6 +149,8 @@ class TaskRecord:
     executor_output: dict[str, Any] | None = None
     inputs: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     outputs: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    reused_from: str | None = None
+    image_used: str | None = None
 
     @classmethod
     def from_json(cls, data: bytes) -> Self:
