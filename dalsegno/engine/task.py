@@ -13,14 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from dalsegno.engine import artifacts
+from dalsegno.engine.container_play import play_container
 from dalsegno.engine.context import Context, TaskEvent
+from dalsegno.engine.executors import PROCESS
 from dalsegno.engine.outputs import collect_parameters
 from dalsegno.engine.packages import use_packages
 from dalsegno.engine.platform import Settings
-from dalsegno.engine.play import Outcome, Play
+from dalsegno.engine.play import Mount, Outcome, Play
 from dalsegno.engine.process import play_process
 from dalsegno.engine.resolve import Inputs, Result
-from dalsegno.errors import DalsegnoError
+from dalsegno.errors import DalsegnoError, InputError
 from dalsegno.runs.liveness import boot_id
 from dalsegno.runs.record import State, TaskRecord, attempt_key, timestamp
 
@@ -77,7 +79,7 @@ class _Attempt:
             raise
         except (DalsegnoError, OSError) as error:
             self.record.state = State.FAILED
-            self.record.error = {"type": type(error).__name__, "message": str(error)}
+            self.record.error = _describe(error)
         finally:
             self.record.seconds = round(time.monotonic() - started, 3)
             self.record.finished_at = timestamp()
@@ -104,15 +106,24 @@ class _Attempt:
         work = prepare(
             self.context, self.task, self.record, self.local, self.scratch, self.log_path
         )
-        if self.record.executor == "process":
+        if self.record.executor == PROCESS:
             await use_packages(work, self._tell)
         try:
             async with asyncio.timeout(work.timeout_seconds) as limit:
-                return await play_process(work, self.context.workers, self._started)
+                return await self._execute(work)
         except TimeoutError:
             if not limit.expired():
                 raise
             return _timed_out(work)
+
+    async def _execute(self, work: Play) -> Outcome:
+        images = self.context.executors.images
+        if self.record.executor == PROCESS or images is None:
+            return await play_process(work, self.context.workers, self._started)
+        self.record.image_used = work.image
+        workspace = artifacts.workspace_path(self.context.work_dir)
+        work.mounts.append(Mount(workspace, artifacts.WORKSPACE))
+        return await play_container(work, images, self._started)
 
     def _tell(self, text: str) -> None:
         self.context.listener(TaskEvent(self.task.path, State.PENDING, self.attempt, None, text))
@@ -132,8 +143,7 @@ class _Attempt:
         if outcome.error:
             self.record.state = State.FAILED
             return
-        output_file = Path(self.local["outputs"]["outputFile"])
-        written = json.loads(output_file.read_text()) if output_file.exists() else {}
+        written = _written(self.local) if outcome.written is None else outcome.written
         planned = self.record.executor_input
         values = collect_parameters(self.local["outputs"], self.task.component, written)
         found = artifacts.publish(self.context, planned, self.local, written)
@@ -172,7 +182,7 @@ def new_record(
         attempt=attempt,
         component=task.spec["componentRef"]["name"],
         state=State.PENDING,
-        executor="process",
+        executor=context.executors.choose(task.executor),
         image=container.get("image", ""),
         command=container.get("command", []),
         args=container.get("args", []),
@@ -195,7 +205,7 @@ def prepare(
     container = task.executor.get("container", {})
     work = Play(
         name=f"{record.run_id}/{record.task}/{record.attempt}",
-        image=record.image,
+        image=context.executors.image(record.image, record.executor_input),
         command=record.command,
         args=record.args,
         component=task.component,
@@ -210,6 +220,23 @@ def prepare(
     if task.settings:
         context.platform.apply(work, task.settings)
     return work
+
+
+def _written(local: dict[str, Any]) -> dict[str, Any]:
+    """Read the executor output that a task wrote; none is an empty one, as for KFP's launcher."""
+    path = Path(local["outputs"]["outputFile"])
+    try:
+        written = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    except ValueError as error:
+        raise InputError(f"executor output: got {error}, want JSON") from error
+    if not isinstance(written, dict):
+        raise InputError(f"executor output: got {type(written).__name__}, want a JSON object")
+    return written
+
+
+def _describe(error: Exception) -> dict[str, Any]:
+    next_command = getattr(error, "next_command", None)
+    return {"type": type(error).__name__, "message": str(error), "next_command": next_command}
 
 
 def _timed_out(work: Play) -> Outcome:

@@ -132,12 +132,6 @@ def test_run_is_found_by_part_of_id(run, store):
     assert find_run(store, record.run_id[-6:]).run_id == record.run_id
 
 
-def test_container_component_is_refused_before_anything_runs(run, store):
-    with pytest.raises(InputError, match=r"got container components shout \(alpine\)"):
-        run(samples.with_container)
-    assert store.folders("runs") == []
-
-
 def test_missing_module_says_where_to_install_it(run):
     record = run(samples.with_missing_module)
     assert "no_such_module_anywhere" in record.error
