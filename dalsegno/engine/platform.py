@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dalsegno.engine.resolve import Scope, resolve_parameter
+from dalsegno.engine.spec import Pipeline
 from dalsegno.errors import InputError
 
 SECRET, CONFIG_MAP, CLAIM, EMPTY = "secret", "config map", "volume", "empty folder"
@@ -25,7 +26,11 @@ _UNUSED = {
     "imagePullPolicy": "image pull policy",
     "initContainers": "init containers",
     "enabledSharedMemory": "shared memory",
+    "podMetadata": "pod labels and annotations",
+    "securityContext": "security contexts (kept in containers alone)",
 }
+_PAUSE = "ARGO_DEBUG_PAUSE_"
+_MOST = 4
 
 
 @dataclass(frozen=True)
@@ -103,15 +108,30 @@ def resolve_settings(
     )
 
 
-def unused_settings(platform: dict[str, Any], *, in_process: bool = True) -> list[str]:
-    """Name the settings of a pipeline that mean nothing on this machine.
+def left_out(pipeline: Pipeline) -> list[str]:
+    """Name the settings of a pipeline that mean nothing on this machine, in one line."""
+    found: dict[str, list[str]] = {}
+    executors = pipeline.platform.get("deploymentSpec", {}).get("executors", {})
+    for label, config in executors.items():
+        for key, name in _UNUSED.items():
+            if config.get(key):
+                found.setdefault(name, []).append(label.removeprefix("exec-"))
+    for label, executor in pipeline.spec.get("deploymentSpec", {}).get("executors", {}).items():
+        container = executor.get("container", {})
+        if container.get("resources"):
+            name = "resources (kept in containers alone)"
+            found.setdefault(name, []).append(label.removeprefix("exec-"))
+        if any(item["name"].startswith(_PAUSE) for item in container.get("env", [])):
+            found.setdefault("debug pauses", []).append(label.removeprefix("exec-"))
+    if not found:
+        return []
+    named = "; ".join(f"{name} of {_shown(labels)}" for name, labels in found.items())
+    return [f"without a meaning on this machine, left out: {named}"]
 
-    Args:
-        in_process: Whether tasks run as processes, which take no security context.
-    """
-    configs = platform.get("deploymentSpec", {}).get("executors", {}).values()
-    unused = _UNUSED | ({"securityContext": "security contexts"} if in_process else {})
-    return [name for key, name in unused.items() if any(config.get(key) for config in configs)]
+
+def _shown(labels: list[str]) -> str:
+    more = f" and {len(labels) - _MOST} more" if len(labels) > _MOST else ""
+    return ", ".join(labels[:_MOST]) + more
 
 
 def _applied_to_pod(component: dict[str, Any]) -> set[str]:

@@ -17,7 +17,9 @@ from dalsegno.engine.choice import choose_executors
 from dalsegno.engine.context import Context, Listener, Lookup, TaskEvent
 from dalsegno.engine.executors import Executors
 from dalsegno.engine.graph import run_graph
+from dalsegno.engine.limits import task_warnings, warnings_for
 from dalsegno.engine.local_platform import Folders, LocalPlatform
+from dalsegno.engine.platform import left_out
 from dalsegno.engine.preload import heavy_modules
 from dalsegno.engine.resolve import Result, Scope
 from dalsegno.engine.spec import Pipeline
@@ -81,6 +83,8 @@ def run_pipeline(
         commit=current_commit() or None,
         sources=pipeline.sources,
     )
+    for text in (*left_out(pipeline), *warnings_for(pipeline, complete)):
+        recorder.notice(text)
     variables = {**os.environ, "_KFP_RUNTIME": "true", **(environment or {})}
     slots = asyncio.Semaphore(jobs or os.cpu_count() or 1)
     with contextlib.ExitStack() as stack:
@@ -109,6 +113,9 @@ def _finish(context: Context, arguments: dict[str, Any]) -> RunRecord:
     except BaseException as error:
         recorder.finish(State.FAILED, f"{type(error).__name__}: {error}", {})
         raise
+    played = sum(task.attempts > 0 for task in recorder.run.tasks.values())
+    for text in task_warnings(context.pipeline, played):
+        recorder.notice(text)
     state = State.FAILED if result.state is State.FAILED else State.SUCCEEDED
     return recorder.finish(state, result.error, outputs_of(result))
 

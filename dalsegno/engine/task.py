@@ -16,6 +16,7 @@ from dalsegno.engine import artifacts
 from dalsegno.engine.container_play import play_container
 from dalsegno.engine.context import Context, TaskEvent
 from dalsegno.engine.executors import PROCESS
+from dalsegno.engine.limits import input_warnings
 from dalsegno.engine.outputs import collect_parameters
 from dalsegno.engine.packages import use_packages
 from dalsegno.engine.platform import Settings
@@ -99,6 +100,8 @@ class _Attempt:
             name: artifacts.digest_list(self.context, found)
             for name, found in self.task.inputs.artifacts.items()
         }
+        for text in input_warnings(self.task.path, self.record.executor_input):
+            self.context.recorder.notice(text)
         self.log_path.parent.mkdir(parents=True, exist_ok=True)
         self.local = artifacts.localise(self.context, self.record.executor_input, self.scratch)
 
