@@ -58,8 +58,10 @@ def load_pipeline(name: str) -> Pipeline:
     if path.suffix in {".yaml", ".yml", ".json", ".py"}:
         if not path.is_file():
             raise NotFoundError(f"pipeline {name!r}: no such file")
-        return _compile_file(path, function) if path.suffix == ".py" else _read(path)
-    return compile_object(_entry_point(name).load())
+        found = _compile_file(path, function) if path.suffix == ".py" else _read(path)
+        source = f"{path.absolute()}:{function}" if function else str(path.absolute())
+        return replace(found, source=source)
+    return replace(compile_object(_entry_point(name).load()), source=name)
 
 
 def known_pipelines() -> dict[str, EntryPoint]:

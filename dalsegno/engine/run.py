@@ -45,6 +45,7 @@ def run_pipeline(
     workers: WarmWorkers | None = None,
     is_caching: bool = True,
     lookup: Lookup | None = None,
+    resumed_from: str | None = None,
     folders: Folders | None = None,
     executors: Executors | None = None,
 ) -> RunRecord:
@@ -60,6 +61,7 @@ def run_pipeline(
         workers: Where several runs share them; default: new ones for this run.
         is_caching: False runs every task, whatever the pipeline says about caching.
         lookup: Asked before a task runs whether it takes over what another one left.
+        resumed_from: Id of the run that `lookup` answers from, for the record.
         folders: Where secrets, config maps and volumes are; default: in the current directory.
         executors: What tasks run in, from `choose_executors`; default: containers where need be.
 
@@ -82,6 +84,8 @@ def run_pipeline(
         run_id=run_id,
         commit=current_commit() or None,
         sources=pipeline.sources,
+        source=pipeline.source,
+        resumed_from=resumed_from,
     )
     for text in (*left_out(pipeline), *warnings_for(pipeline, complete)):
         recorder.notice(text)

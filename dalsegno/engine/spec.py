@@ -27,12 +27,14 @@ class Pipeline:
         platform: The Kubernetes part of the PlatformSpec, in JSON form; empty without one.
         text: The YAML that both were read from.
         sources: Files in which its components may be defined, where known.
+        source: What it was loaded by: a name, `FILE.py[:FUNCTION]` or `FILE.yaml`, where known.
     """
 
     spec: dict[str, Any]
     platform: dict[str, Any]
     text: str
     sources: tuple[str, ...] = ()
+    source: str | None = None
 
     @property
     def name(self) -> str:

@@ -75,6 +75,8 @@ class RunRecord:
     Attributes:
         sources: Files of this machine in which its components may be defined.
         notices: What a person should know of it, a line each.
+        source: What its pipeline was loaded by: a name, `FILE.py[:FUNCTION]` or `FILE.yaml`.
+        resumed_from: Id of the run whose results it took over where it could.
         origin: For a run of a cluster its `host`, and the `sources` that it was read from.
     """
 
@@ -95,6 +97,8 @@ class RunRecord:
     sources: list[str] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
     origin: dict[str, Any] | None = None
+    source: str | None = None
+    resumed_from: str | None = None
 
     @classmethod
     def from_json(cls, data: bytes) -> Self:

@@ -55,6 +55,8 @@ class Recorder:
         run_id: str | None = None,
         commit: str | None = None,
         sources: Sequence[str] = (),
+        source: str | None = None,
+        resumed_from: str | None = None,
     ) -> Recorder:
         """Write the record of a run that begins now.
 
@@ -62,6 +64,8 @@ class Recorder:
             text: The compiled pipeline.
             run_id: Given where somebody else names the run; must be new.
             sources: Files in which its components may be defined.
+            source: What the pipeline was loaded by.
+            resumed_from: Id of the run whose results it takes over.
 
         Raises:
             ConflictError: The run id is taken.
@@ -73,6 +77,7 @@ class Recorder:
         )
         run.process, run.heartbeat_at = this_process(), timestamp()
         run.sources = list(sources)
+        run.source, run.resumed_from = source, resumed_from
         store.create(run_key(run_id, "run.json"), to_json(run))
         store.put(run_key(run_id, "pipeline.yaml"), text.encode())
         recorder = cls(store, run)
