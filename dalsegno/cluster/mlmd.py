@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from dalsegno.cluster.access import ClusterAccess
 from dalsegno.cluster.transport import Transport
-from dalsegno.errors import InfrastructureError, NotFoundError
+from dalsegno.errors import (
+    ConfigurationError,
+    InfrastructureError,
+    InputError,
+    NotFoundError,
+)
 
 if TYPE_CHECKING:
     import grpc
@@ -133,15 +138,18 @@ class WebMetadataStore(MetadataStore):
 
     def _send(self, method: str, request: Any, form: type[Answer]) -> Answer:
         body = request.SerializeToString()
-        answer = self._http.call(
-            "POST",
-            f"/{_SERVICE}/{method}",
-            content=_HEAD.pack(0, len(body)) + body,
-            headers={"Content-Type": "application/grpc-web+proto", "X-Grpc-Web": "1"},
-            idempotent=True,
-        )
+        try:
+            answer = self._http.call(
+                "POST",
+                f"/{_SERVICE}/{method}",
+                content=_HEAD.pack(0, len(body)) + body,
+                headers={"Content-Type": "application/grpc-web+proto", "X-Grpc-Web": "1"},
+                idempotent=True,
+            )
+        except (ConfigurationError, InputError) as error:
+            raise self._no_service() from error
         if "grpc-web" not in answer.headers.get("content-type", ""):
-            raise NotFoundError(f"ML Metadata {self.where}: got no gRPC-web, want KFP's UI")
+            raise self._no_service()
         message, trailers = _frames(answer.content)
         status = trailers.get("grpc-status") or answer.headers.get("grpc-status", "0")
         if status != "0" or message is None:
@@ -150,6 +158,10 @@ class WebMetadataStore(MetadataStore):
             raise kind(f"ML Metadata {self.where}: got status {status} {said}, want an answer")
         found: Answer = form.FromString(message)  # type: ignore[attr-defined]
         return found
+
+    def _no_service(self) -> NotFoundError:
+        message = f"ML Metadata {self.where}: got no gRPC-web there, want KFP's UI"
+        return NotFoundError(message, "export DALSEGNO_KFP_UI_HOST=… or DALSEGNO_MLMD_ADDRESS=…")
 
 
 def open_metadata_store(access: ClusterAccess) -> MetadataStore:

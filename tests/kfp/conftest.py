@@ -1,0 +1,42 @@
+"""A cluster that answers, and local runs in its clothes."""
+
+from __future__ import annotations
+
+import pytest
+
+from dalsegno.cli.pipelines import compile_object
+from dalsegno.cluster.access import ClusterAccess
+from dalsegno.cluster.api import KfpApi
+from tests.engine import samples
+from tests.kfp.answers import ClusterRun
+from tests.kfp.server import FakeKfp, serve
+
+
+@pytest.fixture
+def kfp():
+    """The state of a cluster."""
+    return FakeKfp()
+
+
+@pytest.fixture
+def host(kfp):
+    """URL of the cluster."""
+    with serve(kfp) as url:
+        yield url
+
+
+@pytest.fixture
+def api(host):
+    """The API of the cluster."""
+    return KfpApi(ClusterAccess(host, timeout_seconds=5))
+
+
+@pytest.fixture
+def play(run, store):
+    """Run a sample here and give it as a cluster would have it."""
+
+    def play(name, arguments=None, **options):
+        pipeline = compile_object(getattr(samples, name))
+        return ClusterRun.of(run(pipeline, **(arguments or {})), store, pipeline, **options)
+
+    return play
