@@ -12,18 +12,16 @@ from dalsegno.store.keys import check_key
 
 
 def inputs_of(capsule: Capsule) -> dict[str, Any]:
-    """Return the inputs with the places of the artifacts in the capsule, defaults filled in."""
+    """Return the inputs with the places of the artifacts in the capsule.
+
+    Default values are left to the function, and in a container to what stands for the launcher.
+    """
     inputs: dict[str, Any] = copy.deepcopy(capsule.record.executor_input.get("inputs", {}))
     for name, found in inputs.get("artifacts", {}).items():
         paths = capsule.input_paths(name)
         for artifact, path in zip(found["artifacts"], paths, strict=True):
             if path is not None:
                 artifact["uri"] = str(path)
-    parameters = inputs.setdefault("parameterValues", {})
-    definitions = capsule.record.component_spec.get("inputDefinitions", {}).get("parameters", {})
-    for name, definition in definitions.items():
-        if "defaultValue" in definition:
-            parameters.setdefault(name, definition["defaultValue"])
     return inputs
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from dalsegno.engine.executor import describe_error, prepare
+from dalsegno.engine.outputs import collect_parameters
 from dalsegno.errors import InputError
 from dalsegno.replay.capsule import Capsule
 from dalsegno.replay.code import Code, load_code
@@ -102,15 +103,26 @@ def play(
                 _print_traceback(caught)
         seconds = time.perf_counter() - started
     outcome = replace(prepared.outcome, error=error, exit_code=int(bool(error)), seconds=seconds)
-    outcome = with_outputs(outcome, prepared.local)
+    outcome = with_outputs(outcome, prepared.capsule, prepared.local)
     write_outcome(outcome)
     return outcome
 
 
-def with_outputs(outcome: Replayed, local: dict[str, Any]) -> Replayed:
-    """Add the outputs that a task wrote to the outcome of its replay."""
+def with_outputs(
+    outcome: Replayed,
+    capsule: Capsule,
+    local: dict[str, Any],
+    written: dict[str, Any] | None = None,
+) -> Replayed:
+    """Add the outputs that a task wrote to the outcome of its replay.
+
+    Args:
+        local: Executor input with paths of this machine.
+        written: Executor output with paths of this machine; None: read it from its file.
+    """
     output_file = Path(local["outputs"]["outputFile"])
-    written = json.loads(output_file.read_text()) if output_file.is_file() else {}
+    if written is None:
+        written = json.loads(output_file.read_text()) if output_file.is_file() else {}
     artifacts: dict[str, list[Path]] = {}
     metadata: dict[str, list[dict[str, Any]]] = {}
     for name, planned in local["outputs"]["artifacts"].items():
@@ -118,8 +130,16 @@ def with_outputs(outcome: Replayed, local: dict[str, Any]) -> Replayed:
         first = planned["artifacts"][0]
         artifacts[name] = [Path(said.get("custom_path") or said.get("uri") or first["uri"])]
         metadata[name] = [{**first.get("metadata", {}), **said.get("metadata", {})}]
-    parameters = written.get("parameterValues", {})
-    return replace(outcome, parameters=parameters, artifacts=artifacts, metadata=metadata)
+    outcome = replace(outcome, artifacts=artifacts, metadata=metadata)
+    if outcome.error:
+        return outcome
+    try:
+        component = capsule.record.component_spec
+        values = collect_parameters(local["outputs"], component, written)
+    except InputError as error:
+        missing = {"type": type(error).__name__, "message": str(error), "file": None, "line": None}
+        return replace(outcome, error={**missing, "source_line": None}, exit_code=1)
+    return replace(outcome, parameters=values)
 
 
 def _describe(caught: BaseException, code: Code) -> dict[str, Any] | None:
