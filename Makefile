@@ -4,7 +4,7 @@ BIN := .venv/bin
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock"
 INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python
 
-.PHONY: help demo test lint format compile bench soak lock clean
+.PHONY: help demo test lint format compile bench parity soak lock clean
 
 help: ## Show every target
 	@grep -hE '^[a-z-]+:.*##' Makefile | sort | sed -E 's/:.*## /\t/' | expand -t 12
@@ -45,6 +45,9 @@ compile: $(BIN)/dalsegno ## Write every pipeline and component to build/*.yaml
 
 bench: $(BIN)/.dev ## Measure speed beside named peers
 	$(BIN)/python -P -m benchmarks
+
+parity: $(BIN)/.dev ## Write docs/parity.md from the conformance tests
+	$(BIN)/python -P -m tests.conformance
 
 soak: $(BIN)/.dev ## Kill runs, tasks and servers 1,000 times and look for damage
 	$(BIN)/python -P -m pytest tests/soak -m soak

@@ -1,4 +1,4 @@
-"""`run`, `runs` and `show`: start pipelines and look at what became of them."""
+"""`run`: start pipelines and say what became of them."""
 
 from __future__ import annotations
 
@@ -13,16 +13,12 @@ from dalsegno.errors import InputError, TaskFailedError
 if TYPE_CHECKING:
     from dalsegno.engine.spec import Pipeline
     from dalsegno.engine.warm import WarmWorkers
-    from dalsegno.runs.record import RunRecord, TaskRecord
-
-_LOG_LINES = 20
+    from dalsegno.runs.record import RunRecord
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands."""
+    """Add the command."""
     app.command()(run)
-    app.command()(runs)
-    app.command()(show)
 
 
 def run(
@@ -37,6 +33,19 @@ def run(
         None, help="Folder with settings.toml and features.sql that fill the parameters."
     ),
     jobs: int | None = typer.Option(None, min=1, help="Tasks at once; default: the cores."),
+    cache: bool = typer.Option(
+        True, help="Take over results of equal tasks where the pipeline allows it, as KFP does."
+    ),
+    in_: str = typer.Option(
+        "auto",
+        "--in",
+        metavar="auto|process|container",
+        help="What tasks run in: auto is a process for lightweight Python, else the task's image.",
+    ),
+    image_map: list[str] = typer.Option(
+        [], metavar="FROM=TO", help="Use image TO for FROM, which may hold *; repeatable."
+    ),
+    cold: bool = typer.Option(False, "--cold", help="Start every process afresh, fork none."),
     as_json: bool = typer.Option(False, "--json", help="Print the run's record as JSON."),
 ) -> None:
     """Run a pipeline on this machine and keep its record.
@@ -49,7 +58,16 @@ def run(
     compiled = load_pipeline(pipeline)
     arguments = parse_arguments(compiled, param, use_case)
     with Progress(compiled.name, is_quiet=as_json) as progress:
-        record = start(compiled, arguments, jobs=jobs, listener=progress.tell)
+        record = start(
+            compiled,
+            arguments,
+            jobs=jobs,
+            listener=progress.tell,
+            mode=in_,
+            image_map=image_map,
+            is_cold=cold,
+            is_caching=cache,
+        )
     if as_json:
         print_json(record)
     else:
@@ -64,13 +82,34 @@ def start(
     jobs: int | None,
     listener: Any,
     workers: WarmWorkers | None = None,
+    mode: str = "auto",
+    image_map: list[str] | None = None,
+    is_cold: bool = False,
+    **options: Any,
 ) -> RunRecord:
-    """Run a compiled pipeline in the default store."""
+    """Run a compiled pipeline in the default store.
+
+    Args:
+        mode: What tasks run in: auto, process or container.
+        image_map: `FROM=TO` of images.
+        is_cold: Fork no task; the given workers decide that where there are some.
+        options: Others of `run_pipeline`.
+    """
+    from dalsegno.engine.choice import choose_executors
     from dalsegno.engine.local_platform import Folders
+    from dalsegno.engine.pull import parse_image_map
     from dalsegno.engine.run import run_pipeline
+    from dalsegno.engine.warm import WarmWorkers
     from dalsegno.settings import load_settings, open_default_store
 
     settings = load_settings()
+    executors = choose_executors(
+        pipeline,
+        mode,
+        parse_image_map(image_map or []),
+        engine=settings.container_engine,
+        network=settings.container_network,
+    )
     store = open_default_store(settings)
     environment = settings.environment()
     return run_pipeline(
@@ -80,68 +119,15 @@ def start(
         environment=environment,
         jobs=jobs,
         listener=listener,
-        workers=workers,
+        workers=workers or (WarmWorkers(is_cold=True) if is_cold else None),
+        executors=executors,
         folders=Folders(
             Path(settings.secrets_dir),
             Path(settings.config_maps_dir),
             Path(settings.volumes_dir) if settings.volumes_dir else None,
         ),
+        **options,
     )
-
-
-def runs(
-    limit: int = typer.Option(20, min=1, help="How many, newest first."),
-    as_json: bool = typer.Option(False, "--json", help="Print a list of JSON objects."),
-) -> None:
-    """List the runs, newest first."""
-    from dalsegno.runs.reader import list_runs
-    from dalsegno.settings import open_default_store
-
-    found = list_runs(open_default_store(), limit)
-    if as_json:
-        print_json(found)
-        return
-    if not found:
-        console().print("No runs yet. Start one: dalsegno run loop")
-        return
-    print_table(
-        ("run", "pipeline", "state", "seconds", "started", "error"),
-        [
-            (
-                record.run_id,
-                record.pipeline,
-                record.state,
-                seconds(record.seconds),
-                record.created_at[:19],
-                (record.error or "")[:60],
-            )
-            for record in found
-        ],
-    )
-
-
-def show(
-    address: str = typer.Argument(help="RUN, RUN/TASK or RUN/TASK/ATTEMPT; part of a run's id do."),
-    as_json: bool = typer.Option(False, "--json", help="Print the record as JSON."),
-) -> None:
-    """Show a run, or one task of it with inputs, outputs and log."""
-    from dalsegno.runs.address import read_address
-    from dalsegno.settings import open_default_store
-
-    store = open_default_store()
-    run_record, task = read_address(store, address)
-    if as_json:
-        print_json(task or run_record)
-    elif task:
-        from dalsegno.runs.reader import read_log
-
-        _print_task(task, read_log(store, task))
-        if task.state == "failed":
-            from dalsegno.cli.comparing import print_changes
-
-            print_changes(store, run_record, task.task)
-    else:
-        print_outcome(run_record)
 
 
 def parse_arguments(pipeline: Pipeline, given: list[str], use_case: Path | None) -> dict[str, Any]:
@@ -202,37 +188,3 @@ def raise_if_failed(record: RunRecord) -> None:
     raise TaskFailedError(
         "\n  ".join([message, *lines]), f"dalsegno {verb} {record.run_id}/{failed}"
     )
-
-
-def _print_task(task: TaskRecord, log: str) -> None:
-    out = console()
-    out.print(
-        f"task {task.task}, attempt {task.attempt} of run {task.run_id}",
-        markup=False,
-        soft_wrap=True,
-    )
-    out.print(f"  state      {task.state}  {seconds(task.seconds)} s", markup=False, soft_wrap=True)
-    for name, value in task.executor_input.get("inputs", {}).get("parameterValues", {}).items():
-        text = str(value)
-        out.print(f"  parameter  {name} = {text[:70]}", markup=False, soft_wrap=True)
-    for kind, group in (("input", task.inputs), ("output", task.outputs)):
-        for name, items in group.items():
-            for item in items:
-                digest = item["sha256"][:12] if item["sha256"] else "no file, metadata alone"
-                size = item["size_bytes"] or 0
-                out.print(
-                    f"  {kind:9}  {name}  {size} bytes  {digest}  {item['uri']}", markup=False
-                )
-    for name, value in ((task.executor_output or {}).get("parameterValues") or {}).items():
-        out.print(f"  returned   {name} = {str(value)[:70]}", markup=False, soft_wrap=True)
-    if task.error:
-        where = f" ({task.error['file']}:{task.error['line']})" if task.error.get("file") else ""
-        out.print(
-            f"  error      {task.error['type']}: {task.error['message']}{where}", markup=False
-        )
-    lines = log.splitlines()
-    if lines:
-        out.print(f"  log        last {min(len(lines), _LOG_LINES)} of {len(lines)} lines:")
-        out.print(
-            "\n".join(f"    {line}" for line in lines[-_LOG_LINES:]), markup=False, soft_wrap=True
-        )

@@ -1,0 +1,5 @@
+"""Writes docs/parity.md."""
+
+from tests.conformance.page import PAGE, render
+
+PAGE.write_text(render())

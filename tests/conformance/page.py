@@ -1,0 +1,67 @@
+"""The page that compares the cluster with the local engine, written from the tests themselves.
+
+A test says by `@construct(...)` which row of the table it shows. `make parity` writes the page; a
+test compares what is there with what would be written.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+PAGE = Path(__file__).parents[2] / "docs/parity.md"
+_MODULES = ("control_flow", "loops", "inputs", "outputs", "tasks")
+_HEAD = """\
+# What runs here as it runs on a cluster
+
+Every row is shown by tests in [tests/conformance](../tests/conformance), which also write this page
+(`make parity`). *Cluster* is what the driver and the launcher of KFP 2.17 do, as their source says;
+*here* is the local engine, `dalsegno run`.
+
+| construct | cluster | here | shown by |
+|---|---|---|---|
+"""
+Test = TypeVar("Test", bound=Callable[..., None])
+
+
+@dataclass
+class Row:
+    """One construct of KFP."""
+
+    construct: str
+    cluster: str
+    here: str
+    tests: list[str] = field(default_factory=list)
+
+
+ROWS: dict[str, Row] = {}
+
+
+def construct(name: str, cluster: str = "", here: str = "the same") -> Callable[[Test], Test]:
+    """Let a test show a row; the first test of a row says what the row says."""
+
+    def register(test: Test) -> Test:
+        row = ROWS.setdefault(name, Row(name, cluster, here))
+        assert row.cluster, f"{name}: the first test of a row says what the cluster does"
+        row.tests.append(test.__name__)
+        return test
+
+    return register
+
+
+def render() -> str:
+    """Write the page."""
+    for module in _MODULES:
+        importlib.import_module(f"tests.conformance.test_{module}")
+    rows = [
+        f"| {row.construct} | {row.cluster} | {row.here} | {_shown(row.tests)} |"
+        for row in ROWS.values()
+    ]
+    return _HEAD + "\n".join(rows) + "\n"
+
+
+def _shown(tests: list[str]) -> str:
+    return ", ".join(f"`{test}`" for test in dict.fromkeys(tests))
