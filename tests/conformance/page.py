@@ -34,6 +34,7 @@ class Row:
     construct: str
     cluster: str
     here: str
+    module: str
     tests: list[str] = field(default_factory=list)
 
 
@@ -44,7 +45,7 @@ def construct(name: str, cluster: str = "", here: str = "the same") -> Callable[
     """Let a test show a row; the first test of a row says what the row says."""
 
     def register(test: Test) -> Test:
-        row = ROWS.setdefault(name, Row(name, cluster, here))
+        row = ROWS.setdefault(name, Row(name, cluster, here, test.__module__))
         assert row.cluster, f"{name}: the first test of a row says what the cluster does"
         row.tests.append(test.__name__)
         return test
@@ -54,11 +55,12 @@ def construct(name: str, cluster: str = "", here: str = "the same") -> Callable[
 
 def render() -> str:
     """Write the page."""
-    for module in _MODULES:
-        importlib.import_module(f"tests.conformance.test_{module}")
+    modules = [f"tests.conformance.test_{name}" for name in _MODULES]
+    for module in modules:
+        importlib.import_module(module)
     rows = [
         f"| {row.construct} | {row.cluster} | {row.here} | {_shown(row.tests)} |"
-        for row in ROWS.values()
+        for row in sorted(ROWS.values(), key=lambda row: modules.index(row.module))
     ]
     return _HEAD + "\n".join(rows) + "\n"
 
