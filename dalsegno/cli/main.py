@@ -15,6 +15,7 @@ from dalsegno.cli import (
     comparing,
     compiling,
     demo,
+    looking,
     releasing,
     replaying,
     running,
@@ -34,7 +35,17 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (running, replaying, comparing, capsules, compiling, releasing, serving, demo):
+for module in (
+    running,
+    looking,
+    replaying,
+    comparing,
+    capsules,
+    compiling,
+    releasing,
+    serving,
+    demo,
+):
     module.register(app)
 
 

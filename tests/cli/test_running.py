@@ -10,7 +10,7 @@ from click.testing import Result
 from kfp import compiler, dsl
 from typer.testing import CliRunner
 
-from dalsegno.cli import running
+from dalsegno.cli import looking, running
 from dalsegno.errors import DalsegnoError, InputError, NotFoundError, TaskFailedError
 from dalsegno.store import Store
 
@@ -47,6 +47,7 @@ def call(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
     compiler.Compiler().compile(doubling, "doubling.yaml")
     app = typer.Typer()
     running.register(app)
+    looking.register(app)
 
     def call_one(*arguments: str) -> Result:
         result = CliRunner().invoke(app, list(arguments))
