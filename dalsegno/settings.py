@@ -41,6 +41,8 @@ class Settings(BaseSettings):
         config_maps_dir: The same for config maps.
         volumes_dir: Folder of persistent volume claims; None: `volumes` in the store's folder.
         capsule_retention_days: How long `capsule prune` keeps a capsule that nobody uses.
+        container_engine: `podman` or `docker`, or a path of either; None: whichever answers.
+        container_network: Network of containers, such as `host`; None: the engine's default.
         s3_endpoint: `host:port` of an S3 server; None means AWS.
         s3_access_key: Name of the S3 account; None takes both keys from the AWS chain.
         s3_secret_key: Its secret.
@@ -58,6 +60,10 @@ class Settings(BaseSettings):
         kfp_pipeline_root: Where the cluster keeps artifacts of runs that do not say otherwise.
         mlmd_address: `host:port` of ML Metadata; None asks through the UI.
         kubernetes_context: Context of kubectl's configuration; None takes the current one.
+        prediction_log: Whether a server logs its predictions.
+        prediction_redacted: Input columns that it never logs, several with commas.
+        prediction_seal_seconds: Age at which it moves a part of the log to the store.
+        prediction_buffer_mb: How much of the log may wait for the store on its disk, MiB.
     """
 
     model_config = SettingsConfigDict(
@@ -70,6 +76,8 @@ class Settings(BaseSettings):
     config_maps_dir: str = "configmaps"
     volumes_dir: str | None = None
     capsule_retention_days: int = Field(30, ge=0)
+    container_engine: str | None = None
+    container_network: str | None = None
     s3_endpoint: str | None = None
     s3_access_key: str | None = None
     s3_secret_key: SecretStr | None = None
@@ -86,6 +94,10 @@ class Settings(BaseSettings):
     kfp_pipeline_root: str = "minio://mlpipeline/v2/artifacts"
     mlmd_address: str | None = None
     kubernetes_context: str | None = None
+    prediction_log: bool = True
+    prediction_redacted: str = ""
+    prediction_seal_seconds: float = Field(10.0, ge=0.1, le=600.0)
+    prediction_buffer_mb: int = Field(1024, ge=1)
 
     @classmethod
     def settings_customise_sources(
