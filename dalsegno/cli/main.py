@@ -18,6 +18,7 @@ from dalsegno.cli import (
     looking,
     releasing,
     replaying,
+    resuming,
     running,
     serving,
 )
@@ -40,6 +41,7 @@ for module in (
     looking,
     replaying,
     comparing,
+    resuming,
     capsules,
     compiling,
     releasing,
