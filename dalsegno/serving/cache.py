@@ -30,6 +30,16 @@ def default_folder() -> Path:
     return Path.home() / ".cache" / "dalsegno"
 
 
+def part_of(folder: Path, store: Store) -> Path:
+    """Return the part of a folder of ours that belongs to a store."""
+    return folder.absolute() / hashlib.sha256(store.uri.encode()).hexdigest()[:16]
+
+
+def log_folder(folder: Path, store: Store) -> Path:
+    """Return where predictions wait for a store."""
+    return part_of(folder, store) / "predictions"
+
+
 def _read(endpoint: str, document: Mapping[str, Any] | None) -> Release | None:
     return read(endpoint, int(document["number"]), document) if document else None
 
@@ -43,10 +53,10 @@ class ReleaseCache:
     """
 
     def __init__(self, folder: Path, store: Store) -> None:
-        name = hashlib.sha256(store.uri.encode()).hexdigest()[:16]
+        part = part_of(folder, store)
         self._store = store
-        self._models = folder.absolute() / name / "models"
-        self._last = open_store(str(folder.absolute() / name / "last"))
+        self._models = part / "models"
+        self._last = open_store(str(part / "last"))
 
     def model(self, release: Release) -> Path:
         """Return the folder of a release's model, verified; fetched if it is not here.

@@ -114,6 +114,7 @@ class Endpoint:
         name: Name of the endpoint.
         on_prediction: Is told of every answer before it is sent, in the event loop: it must not
             block or raise.
+        on_failure: Is told in the same way where a model gave no answer to a sound request.
 
     Attributes:
         live: What answers now; read it once a request. None until something is loaded.
@@ -123,7 +124,10 @@ class Endpoint:
     """
 
     def __init__(
-        self, name: str, on_prediction: Callable[[Prediction, Live], None] | None = None
+        self,
+        name: str,
+        on_prediction: Callable[[Prediction, Live], None] | None = None,
+        on_failure: Callable[[Prediction, Exception], None] | None = None,
     ) -> None:
         self.name = name
         self.live: Live | None = None
@@ -131,6 +135,7 @@ class Endpoint:
         self.swaps_done = 0
         self.swaps_refused = 0
         self.on_prediction = on_prediction
+        self.on_failure = on_failure
 
     @staticmethod
     def choose(live: Live, key: str) -> Served:

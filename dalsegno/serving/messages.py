@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -72,11 +71,6 @@ class Answer:
         decisions = self.probabilities >= self.served.release.threshold
         values = {"probability": self.probabilities, "decision": decisions.astype(np.int32)}
         return [(output, values[output.name]) for output in wanted_outputs(self.request)]
-
-
-def new_id() -> str:
-    """Return an id that no other prediction has."""
-    return str(uuid.uuid4())
 
 
 def wanted_outputs(request: InferenceRequest) -> list[WantedOutput]:

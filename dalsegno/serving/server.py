@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dalsegno.errors import ConfigurationError
-from dalsegno.serving.cache import ReleaseCache, default_folder
+from dalsegno.serving.cache import ReleaseCache, default_folder, log_folder
 from dalsegno.store import Store
 from dalsegno.store.keys import check_name
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import uvicorn
 
     from dalsegno.serving.limits import Limits
+    from dalsegno.serving.recording import LogOptions, Recorder
     from dalsegno.serving.service import Service
 
 _KEEP_ALIVE_SECONDS = 75
@@ -48,6 +49,7 @@ def serve(
     cache_dir: Path | None = None,
     limits: Limits | None = None,
     callers: Path | None = None,
+    log: LogOptions | None = None,
     on_listening: Callable[[Address], None] | None = None,
 ) -> None:
     """Serve endpoints until SIGTERM or SIGINT; requests under way are then answered first.
@@ -61,6 +63,7 @@ def serve(
         cache_dir: Where models are kept on this machine.
         limits: What callers may ask.
         callers: File of those who may ask; see `dalsegno.serving.access`.
+        log: How predictions are logged; as the settings say if not given.
         on_listening: Is told where once it listens; models may load after that.
 
     Raises:
@@ -76,9 +79,11 @@ def serve(
     from dalsegno.serving.service import Service
 
     store = store or _default_store()
-    cache = ReleaseCache(_writable(cache_dir or default_folder()), store)
+    folder = _writable(cache_dir or default_folder())
+    cache = ReleaseCache(folder, store)
     served = {check_name(name, "endpoint"): Endpoint(name) for name in endpoints}
     service = Service(served, limits or Limits(), read_access(callers))
+    recorder = _recorder(log_folder(folder, store), store, log, service)
     followers = [Follower(store, endpoint, cache) for endpoint in served.values()]
     with (
         _listen(host, port) as listening,
@@ -89,6 +94,27 @@ def serve(
         run.run(_serve(service, listening, host, rpc_port, on_listening))
         for follower in followers:
             follower.stop()
+        if recorder:
+            recorder.stop()
+
+
+def _recorder(
+    folder: Path, store: Store, options: LogOptions | None, service: Service
+) -> Recorder | None:
+    """Begin to log what the endpoints answer, unless the settings say not to."""
+    from dalsegno.serving.recording import Recorder, options_of
+    from dalsegno.settings import load_settings
+
+    options = options or options_of(load_settings())
+    if options is None:
+        return None
+    recorder = Recorder(folder, store, options)
+    for endpoint in service.endpoints.values():
+        endpoint.on_prediction = recorder.record
+        endpoint.on_failure = recorder.record_failure
+    recorder.report(service.metrics)
+    recorder.start()
+    return recorder
 
 
 async def _serve(

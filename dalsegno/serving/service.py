@@ -7,15 +7,20 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import Any
+
+import numpy as np
 
 from dalsegno.serving.access import Access
-from dalsegno.serving.endpoint import Array, Endpoint, Live, Prediction, Served
+from dalsegno.serving.endpoint import CANARY, Array, Endpoint, Live, Prediction, Served
 from dalsegno.serving.faults import Refusal
+from dalsegno.serving.identity import new_id
 from dalsegno.serving.limits import Gate, Limits
-from dalsegno.serving.messages import Answer, InferenceRequest, new_id, wanted_outputs
+from dalsegno.serving.messages import Answer, InferenceRequest, wanted_outputs
 from dalsegno.serving.metrics import Metrics
 from dalsegno.serving.tensors import read_columns
 
+Inputs = dict[str, Array]
 INLINE_ROWS = 256  # a small batch takes less time than the way to another thread
 KEY_HEADER, KEY_PARAMETER = "x-entity-key", "entity_key"
 
@@ -101,19 +106,28 @@ class Service:
             Refusal: It asks too much, or there is no such model.
         """
         live = self.live(asked.endpoint)
-        key = asked.key or str(request.parameters.get(KEY_PARAMETER) or "") or asked.caller
+        key = asked.key or str(request.parameters.get(KEY_PARAMETER) or "")
+        key = key or _key_column(live, request) or asked.caller
         served = self._choose(live, asked, key)
         wanted_outputs(request)
         self._check_rows(request)
-        inputs = read_columns(request.inputs, served.model.inputs)
-        rows = request.inputs[0].shape[0]
-        if rows <= INLINE_ROWS:
-            probabilities = served.model.run(inputs)
-        else:
-            probabilities = await self._run_aside(served, inputs)
+        try:
+            inputs, probabilities = await self._run(served, request)
+        except Exception as error:
+            if served.role != CANARY or asked.version or _is_ours(error):
+                raise
+            inputs, probabilities = await self._run(live.champion, request)
+            self._tell_failure(asked, served, inputs, request, key, error)
+            served = live.champion
         answer = Answer(request, served, inputs, probabilities, new_id())
         self._tell(asked, answer, live, key)
         return answer
+
+    async def _run(self, served: Served, request: InferenceRequest) -> tuple[Inputs, Array]:
+        inputs = read_columns(request.inputs, served.model.inputs)
+        if request.inputs[0].shape[0] <= INLINE_ROWS:
+            return inputs, served.model.run(inputs)
+        return inputs, await self._run_aside(served, inputs)
 
     def refused(self, asked: Asked, status: int) -> None:
         """Count a question that was not answered."""
@@ -141,6 +155,25 @@ class Service:
                 HTTPStatus.GATEWAY_TIMEOUT, f"model: got no answer, want {want}"
             ) from error
 
+    def _tell_failure(
+        self,
+        asked: Asked,
+        served: Served,
+        inputs: Inputs,
+        request: InferenceRequest,
+        key: str,
+        error: Exception,
+    ) -> None:
+        """Tell of a canary that gave no answer: the champion does, and the caller never knows."""
+        on_failure = self.endpoints[asked.endpoint].on_failure
+        if on_failure:
+            now, seconds = time.time(), time.perf_counter() - asked.started
+            nothing = np.empty(0, dtype=np.float32)
+            prediction = Prediction(
+                new_id(), request.id, served, inputs, nothing, now, seconds, asked.caller, key
+            )
+            on_failure(prediction, error)
+
     def _tell(self, asked: Asked, answer: Answer, live: Live, key: str) -> None:
         seconds = time.perf_counter() - asked.started
         release = answer.served.release
@@ -160,3 +193,23 @@ class Service:
                 key=key,
             )
             on_prediction(prediction, live)
+
+
+def _key_column(live: Live, request: InferenceRequest) -> str:
+    """Return the first row's value of the column that a canary splits the traffic by."""
+    name = live.canary.release.canary_key if live.canary else ""
+    for tensor in request.inputs if name else ():
+        if tensor.name == name:
+            return _first(tensor.values)
+    return ""
+
+
+def _is_ours(error: Exception) -> bool:
+    """Tell whether an answer failed by what was asked, whichever model answers."""
+    return isinstance(error, Refusal) and error.status != HTTPStatus.GATEWAY_TIMEOUT
+
+
+def _first(values: Any) -> str:
+    while isinstance(values, list | np.ndarray):
+        values = values[0] if len(values) else ""
+    return values.decode("utf-8", "replace") if isinstance(values, bytes) else str(values)
