@@ -163,10 +163,8 @@ def tell(line: str) -> None:
 
 def tell_capsule(capsule: Capsule) -> None:
     """Say where the capsule is, and how this environment differs from the recorded one."""
-    from dalsegno.replay.ide import write_configurations
     from dalsegno.replay.versions import version_differences
 
-    write_configurations(capsule)
     inputs = capsule.manifest.kept_inputs
     size = sum(item.size_bytes for item in inputs)
     noun = "input" if len(inputs) == 1 else "inputs"
@@ -204,6 +202,7 @@ def play_in_process(
     if pdb:
         return play(prepared, debugger.stop_in_pdb, is_logged=False)
     if listen is not None:
+        write_configurations(capsule)
         host, port = debugger.listen(listen)
         tell(f"waiting  for an IDE at {host}:{port}, as {shown(capsule.folder)}/.vscode has it")
         debugger.wait_for_ide()
@@ -214,7 +213,16 @@ def play_in_process(
             os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
         play(prepared)
 
-    return play_in_child(prepared.outcome, play_it)
+    outcome = play_in_child(prepared.outcome, play_it)
+    write_configurations(capsule)  # afterwards, so that nobody waits for it
+    return outcome
+
+
+def write_configurations(capsule: Capsule) -> None:
+    """Write what VS Code and PyCharm start a replay with, into the capsule's folder."""
+    from dalsegno.replay.ide import write_configurations as write
+
+    write(capsule)
 
 
 def finish(

@@ -22,6 +22,7 @@ from dalsegno.replay.capsule import (
     open_capsule,
 )
 from dalsegno.replay.fetch import fetch_inputs
+from dalsegno.replay.stamps import stamps_of, write_stamps
 from dalsegno.runs.environment import read_environment
 from dalsegno.runs.record import RunRecord, TaskRecord, to_json
 from dalsegno.store import Store
@@ -74,6 +75,11 @@ def build_capsule(
             files,
         )
         (arriving / MANIFEST).write_bytes(manifest.to_json())
+        stamps = {
+            f"{item.path} {item.sha256}": stamps_of(arriving / str(item.path))
+            for item in manifest.kept_inputs
+        }
+        write_stamps(arriving, stamps)
         _settle(arriving, folder)
     except OSError as error:
         raise InfrastructureError(f"capsule {folder}: cannot be written ({error})") from error

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from dalsegno.errors import InputError
+from dalsegno.replay.stamps import read_stamps, stamps_of, write_stamps
 from dalsegno.runs.record import TaskRecord
 from dalsegno.store import digest_of
 from dalsegno.store.keys import check_key
@@ -177,8 +178,15 @@ def open_capsule(folder: Path) -> Capsule:
         name: len(items) for name, items in manifest.inputs.items()
     }:
         raise InputError(f"capsule {folder}: got other inputs than its record has, want the same")
+    known = read_stamps(folder)
+    stamps = {}
     for item in manifest.kept_inputs:
-        _verify(folder, str(item.path), str(item.sha256))
+        path, name = folder / str(item.path), f"{item.path} {item.sha256}"
+        stamps[name] = stamps_of(path) if path.exists() else {}
+        if not stamps[name] or known.get(name) != stamps[name]:
+            _verify(folder, str(item.path), str(item.sha256))
+    if stamps != known:
+        write_stamps(folder, stamps)
     return Capsule(folder, manifest, record)
 
 

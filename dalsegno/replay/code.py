@@ -86,6 +86,7 @@ def load_code(
     """
     text = source.read_text("utf-8")
     tree = _parse(text, source)
+    os.environ.setdefault("_KFP_RUNTIME", "true")  # kfp then imports without its dependencies
     module = ModuleType(MODULE)
     module.__file__ = str(source)
     sys.modules[MODULE] = module
