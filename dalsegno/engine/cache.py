@@ -18,6 +18,7 @@ from typing import Any
 from dalsegno.engine import artifacts
 from dalsegno.engine.code import code_digest
 from dalsegno.engine.context import Context
+from dalsegno.engine.local_module import find_module
 from dalsegno.engine.spec import lightweight_source
 from dalsegno.errors import DalsegnoError, NotFoundError
 from dalsegno.runs.environment import this_environment
@@ -47,7 +48,7 @@ def fingerprint(context: Context, spec: dict[str, Any], record: TaskRecord) -> s
             _contents(given["artifacts"], record.inputs),
             outputs,
             [record.image, record.command, record.args, record.environment],
-            _surroundings(record),
+            _surroundings(context, record),
         ]
     )
 
@@ -105,12 +106,13 @@ def _contents(given: dict[str, Any], inputs: dict[str, list[dict[str, Any]]]) ->
     }
 
 
-def _surroundings(record: TaskRecord) -> list[Any]:
+def _surroundings(context: Context, record: TaskRecord) -> list[Any]:
     """Return what stands for the image where a task runs as a process."""
-    source = lightweight_source(tuple(record.command))
+    module = find_module(record.command, record.args, context.pipeline.sources)
+    source = module.path.read_text() if module else lightweight_source(tuple(record.command))
     if record.executor != "process" or source is None:
         return []
-    return [this_environment(), code_digest(source)]
+    return [this_environment(), code_digest(source), *([source] if module else [])]
 
 
 def _digest(parts: list[Any]) -> str:

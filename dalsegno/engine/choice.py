@@ -38,7 +38,7 @@ def choose_executors(
         raise InputError(f"executor: got {mode!r}, want one of {', '.join(MODES)}")
     tasks = list(_in_containers(pipeline, pipeline.root, mode, "", ()))
     if not tasks:
-        return Executors(mode, image_map or {})
+        return Executors(mode, image_map or {}, sources=pipeline.sources)
     if mode == PROCESS:
         raise InputError(
             f"pipeline {pipeline.name!r}: got container components in {_name(tasks)}, want "
@@ -51,7 +51,7 @@ def choose_executors(
         raise ConfigurationError(
             f"{error}, for {_name(tasks)}", "sudo apt-get install podman"
         ) from error
-    return Executors(mode, image_map or {}, Images(found))
+    return Executors(mode, image_map or {}, Images(found), pipeline.sources)
 
 
 def _in_containers(
@@ -66,7 +66,7 @@ def _in_containers(
             yield from _in_containers(pipeline, component, mode, f"{path}{name}/", inner)
         elif "executorLabel" in component:
             executor = pipeline.executor(component["executorLabel"])
-            if not is_volume_task(executor) and needs_container(executor, mode):
+            if not is_volume_task(executor) and needs_container(executor, mode, pipeline.sources):
                 yield f"{path + name!r} ({executor['container'].get('image')})"
 
 

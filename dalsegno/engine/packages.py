@@ -133,6 +133,9 @@ async def use_packages(work: Play, tell: Callable[[str], None]) -> None:
         InputError: The component installs in a way that is not known.
     """
     packages = packages_of(work.command)
+    if work.module and packages.requirements:  # a module that defines components needs all of kfp
+        whole = f"kfp=={metadata.version('kfp')}"
+        packages = Packages((*packages.requirements, whole), packages.options)
     if packages.requirements and not are_installed_here(packages):
         work.python = await make_environment(packages, tell)
         work.host_environment = _activated(work.host_environment, work.python)

@@ -20,6 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dalsegno.engine.local_module import LocalModule
+
 Started = Callable[[int], Awaitable[None]]
 """Called with the id of the process that plays (of a container's client: the container itself is
 found by its labels)."""
@@ -60,6 +62,7 @@ class Play:
         user: `UID[:GID]` for a container; None: as the image says.
         timeout_seconds: From the start of the task's own process; None: no limit.
         python: Interpreter for a process; None: this one.
+        module: Of a containerised Python component that runs as a process.
     """
 
     name: str
@@ -78,6 +81,7 @@ class Play:
     user: str | None = None
     timeout_seconds: float | None = None
     python: Path | None = None
+    module: LocalModule | None = None
 
 
 @dataclass(frozen=True)

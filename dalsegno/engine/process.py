@@ -23,20 +23,21 @@ GRACE_SECONDS = 5.0
 
 
 async def play_process(work: Play, workers: WarmWorkers, on_start: Started) -> Outcome:
-    """Play a lightweight Python component as a process here, through KFP's own executor.
+    """Play a Python component as a process here, through KFP's own executor.
 
     Raises:
-        ConfigurationError: The component is no lightweight Python component.
+        ConfigurationError: The component is not Python, or its module is not here.
     """
     source = lightweight_source(tuple(work.command))
-    if source is None:
+    if source is None and work.module is None:
         raise ConfigurationError(
             f"task {work.name!r}: got a container component ({work.image}), "
             "want a lightweight Python component",
             "dalsegno run ... --in auto",
         )
-    source_path = work.scratch / "ephemeral_component.py"
-    source_path.write_text(source)
+    source_path = work.module.path if work.module else work.scratch / "ephemeral_component.py"
+    if source is not None:
+        source_path.write_text(source)
     request: dict[str, Any] = {
         "source": str(source_path),
         "function": work.args[work.args.index("--function_to_execute") + 1],
@@ -48,7 +49,11 @@ async def play_process(work: Play, workers: WarmWorkers, on_start: Started) -> O
         request["root"] = str(work.scratch / "root")
         request["mounts"] = [{**vars(mount), "source": str(mount.source)} for mount in work.mounts]
     environment = {**work.host_environment, **work.environment}
-    if work.python:
+    if work.module:  # it defines a component, for which kfp must be whole: no warm worker has that
+        request["paths"] = [str(work.module.path.parent), str(work.module.root)]
+        environment = {"_KFP_RUNTIME": "false", **work.environment}
+        environment = {**work.host_environment, **environment}
+    if work.python or work.module:
         return await run_worker(request, work.log_path, environment, on_start, work.python)
     return await workers.run(request, work.log_path, environment, on_start)
 

@@ -17,6 +17,7 @@ from dalsegno.engine.container_play import play_container
 from dalsegno.engine.context import Context, TaskEvent
 from dalsegno.engine.executors import PROCESS
 from dalsegno.engine.limits import input_warnings
+from dalsegno.engine.local_module import find_module
 from dalsegno.engine.outputs import collect_parameters
 from dalsegno.engine.packages import use_packages
 from dalsegno.engine.platform import Settings
@@ -220,6 +221,8 @@ def prepare(
         log_path=log_path,
         resources=container.get("resources", {}),
     )
+    if record.executor == PROCESS:
+        work.module = find_module(work.command, work.args, context.pipeline.sources)
     if task.settings:
         context.platform.apply(work, task.settings)
     return work

@@ -70,6 +70,7 @@ def play(request: dict[str, Any], refused: dict[str, Any] | None = None) -> int:
         _write(Path(request["outcome"]), {"error": refused, "seconds": 0.0})
         return 1
     executor = _sibling("executor")
+    sys.path[:0] = request.get("paths", [])
     error: dict[str, Any] | None = None
     started = time.perf_counter()
     try:
