@@ -4,7 +4,7 @@ BIN := .venv/bin
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock"
 INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python
 
-.PHONY: help demo test lint format compile bench parity soak lock clean
+.PHONY: help demo test lint format compile images kind-up kind-load kind-down bench parity soak lock clean
 
 help: ## Show every target
 	@grep -hE '^[a-z-]+:.*##' Makefile | sort | sed -E 's/:.*## /\t/' | expand -t 12
@@ -42,6 +42,18 @@ format: $(BIN)/.dev ## Format the code
 
 compile: $(BIN)/dalsegno ## Write every pipeline and component to build/*.yaml
 	$(BIN)/dalsegno compile
+
+images: $(BIN)/dalsegno ## Build the container images and print their sizes
+	$(BIN)/dalsegno images
+
+kind-up: $(BIN)/dalsegno ## Create a kind cluster with KFP and our manifests
+	$(BIN)/dalsegno kind up
+
+kind-load: $(BIN)/dalsegno ## Build the images and load them into the kind cluster
+	$(BIN)/dalsegno kind load
+
+kind-down: $(BIN)/dalsegno ## Delete the kind cluster
+	$(BIN)/dalsegno kind down
 
 bench: $(BIN)/.dev ## Measure speed beside named peers
 	$(BIN)/python -P -m benchmarks

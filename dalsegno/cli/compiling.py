@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import importlib
+import json
 import pkgutil
 from pathlib import Path
 from typing import Any
 
 import typer
 
+from dalsegno import images
 from dalsegno.cli.output import console
-from dalsegno.errors import InputError
+from dalsegno.errors import InputError, NotFoundError
+
+_SHOWN = 5
 
 
 def register(app: typer.Typer) -> None:
@@ -22,17 +26,55 @@ def compile_all(
     names: list[str] = typer.Argument(None, help="Pipelines or components; default: all of ours."),
     output: Path = typer.Option(Path("build"), help="Folder for the YAML files."),
     check: bool = typer.Option(False, "--check", help="Write nothing; fail where a file differs."),
+    image_prefix: str = typer.Option("", help="Registry and folder of the images; default: ours."),
+    tag: str = typer.Option("", help="Tag of the images; with --image-prefix: of the context."),
+    digests: Path | None = typer.Option(
+        None, help="Images by digest, as `dalsegno images --push` wrote them."
+    ),
 ) -> None:
-    """Compile pipelines and components to KFP v2 YAML, the same bytes each time."""
-    texts = compiled_texts(names or None)
+    """Compile pipelines and components to KFP v2 YAML, the same bytes each time.
+
+    Example: dalsegno compile --image-prefix registry.example/team --output build/team
+    """
+    texts = renamed_texts(names or None, other_images(image_prefix, tag, digests))
     if check:
         check_texts(texts, output, is_whole=not names)
         console().print(f"{len(texts)} files in {output} are as compiled")
         return
-    output.mkdir(parents=True, exist_ok=True)
-    for file_name, text in texts.items():
-        (output / file_name).write_text(text)
-    console().print(f"wrote {len(texts)} files to {output}")
+    write_texts(texts, output)
+
+
+def write_texts(texts: dict[str, str], folder: Path) -> None:
+    """Write texts by file name into a folder, and say so."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in texts.items():
+        (folder / name).write_text(text)
+    console().print(f"wrote {len(texts)} files to {folder}")
+
+
+def other_images(prefix: str, tag: str, digests: Path | None) -> dict[str, str]:
+    """Name the images to compile for, by family; none where the constants are wanted.
+
+    Raises:
+        InputError: Both a name and digests are given, or the digests cannot be read.
+    """
+    if digests is not None:
+        if prefix or tag:
+            raise InputError("--digests: got --image-prefix or --tag too, want one or the other")
+        return _read_digests(digests)
+    if not prefix and not tag:
+        return {}
+    if not tag:
+        from dalsegno.imaging.context import context_tag
+
+        tag = context_tag()
+    return {name: images.image_name(name, prefix or images.PREFIX, tag) for name in images.FAMILIES}
+
+
+def renamed_texts(names: list[str] | None, renamed: dict[str, str]) -> dict[str, str]:
+    """Compile as `compiled_texts` does, for other images by family."""
+    texts = compiled_texts(names)
+    return {name: images.rename_images(text, renamed) for name, text in texts.items()}
 
 
 def compiled_texts(names: list[str] | None = None) -> dict[str, str]:
@@ -64,18 +106,42 @@ def check_texts(texts: dict[str, str], folder: Path, *, is_whole: bool) -> None:
     """Compare compiled texts with the files of a folder.
 
     Raises:
-        InputError: A file differs, is missing, or (of the whole) is left over.
+        InputError: A file is missing, differs, or (of the whole) is left over.
     """
     there = {path.name: path.read_text() for path in sorted(folder.glob("*.yaml"))}
-    differing = [name for name, text in texts.items() if there.get(name) != text]
-    if is_whole:
-        differing += sorted(set(there) - set(texts))
-    if differing:
-        raise InputError(
-            f"{folder}: got {len(differing)} files that differ from the code "
-            f"({', '.join(differing[:3])}), want none",
-            "make compile",
-        )
+    found = {
+        "missing": [name for name in texts if name not in there],
+        "changed": [name for name, text in texts.items() if there.get(name, text) != text],
+        "left over": [name for name in there if is_whole and name not in texts],
+    }
+    told = [f"{len(names)} {what} ({_some(names)})" for what, names in found.items() if names]
+    if told:
+        command = "make compile"
+        if found["left over"]:
+            command = f"rm {' '.join(str(folder / name) for name in found['left over'])}"
+        raise InputError(f"{folder}: got {'; '.join(told)}, want what the code gives", command)
+
+
+def _some(names: list[str]) -> str:
+    more = f", {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
+
+
+def _read_digests(path: Path) -> dict[str, str]:
+    if not path.is_file():
+        raise NotFoundError(f"digests {path}: no such file", "dalsegno images --push")
+    try:
+        named: dict[str, str] = json.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise InputError(f"digests {path}: got {error}, want JSON") from error
+    is_right = isinstance(named, dict) and all(
+        family in images.FAMILIES and isinstance(name, str) and "@sha256:" in name
+        for family, name in named.items()
+    )
+    if not is_right:
+        known = ", ".join(images.FAMILIES)
+        raise InputError(f"digests {path}: got other content, want NAME@sha256:… by {known}")
+    return named
 
 
 def _component_loader(name: str) -> Any:

@@ -15,6 +15,8 @@ from dalsegno.cli import (
     comparing,
     compiling,
     demo,
+    imaging,
+    kind,
     looking,
     releasing,
     replaying,
@@ -46,6 +48,8 @@ for module in (
     compiling,
     releasing,
     serving,
+    imaging,
+    kind,
     demo,
 ):
     module.register(app)
