@@ -108,6 +108,11 @@ def resolve_settings(
     )
 
 
+def deadline_seconds(pipeline: Pipeline) -> int | None:
+    """Return how long a run may take as a whole; None where nothing limits it."""
+    return int(pipeline.platform.get("pipelineConfig", {}).get("activeDeadlineSeconds", 0)) or None
+
+
 def left_out(pipeline: Pipeline) -> list[str]:
     """Name the settings of a pipeline that mean nothing on this machine, in one line."""
     found: dict[str, list[str]] = {}
@@ -123,6 +128,8 @@ def left_out(pipeline: Pipeline) -> list[str]:
             found.setdefault(name, []).append(label.removeprefix("exec-"))
         if any(item["name"].startswith(_PAUSE) for item in container.get("env", [])):
             found.setdefault("debug pauses", []).append(label.removeprefix("exec-"))
+    if pipeline.platform.get("pipelineConfig", {}).get("resourceTtlOnCompletion"):
+        found["time to live after completion"] = ["the run"]
     if not found:
         return []
     named = "; ".join(f"{name} of {_shown(labels)}" for name, labels in found.items())

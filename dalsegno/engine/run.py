@@ -7,7 +7,7 @@ import contextlib
 import os
 import signal
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from dalsegno.engine.executors import Executors
 from dalsegno.engine.graph import run_graph
 from dalsegno.engine.limits import task_warnings, warnings_for
 from dalsegno.engine.local_platform import Folders, LocalPlatform
-from dalsegno.engine.platform import left_out
+from dalsegno.engine.platform import deadline_seconds, left_out
 from dalsegno.engine.preload import heavy_modules
 from dalsegno.engine.resolve import Result, Scope
 from dalsegno.engine.spec import Pipeline
@@ -129,7 +129,7 @@ async def _run(context: Context, arguments: dict[str, Any]) -> Result:
     parameters, given = context.pipeline.split(arguments)
     scope = Scope(parameters, given, placeholders(context))
     artifacts.workspace_path(context.work_dir).mkdir()
-    main = asyncio.ensure_future(run_graph(context, root, scope, ""))
+    main = asyncio.ensure_future(_within_deadline(context, run_graph(context, root, scope, "")))
     loop = asyncio.get_running_loop()
     try:
         loop.add_signal_handler(signal.SIGTERM, main.cancel)
@@ -139,6 +139,19 @@ async def _run(context: Context, arguments: dict[str, Any]) -> Result:
         return await main
     finally:
         loop.remove_signal_handler(signal.SIGTERM)
+
+
+async def _within_deadline(context: Context, work: Coroutine[Any, Any, Result]) -> Result:
+    """End a run that is longer than the active deadline that its pipeline sets."""
+    seconds = deadline_seconds(context.pipeline)
+    try:
+        async with asyncio.timeout(seconds) as limit:
+            return await work
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        error = f"timed out after {seconds} s, the active deadline of the pipeline"
+        return Result(State.FAILED, error=error)
 
 
 def placeholders(context: Context) -> dict[str, str]:

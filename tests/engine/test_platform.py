@@ -139,6 +139,11 @@ def timed() -> None:
     kubernetes.set_timeout(sleep_long(), 1)
 
 
+@dsl.pipeline(pipeline_config=dsl.PipelineConfig(active_deadline_seconds=1))
+def limited() -> None:
+    sleep_long()
+
+
 @pytest.fixture
 def folders(tmp_path):
     for path, text in {
@@ -244,6 +249,14 @@ def test_task_past_its_timeout_is_ended(play, store):
     assert record.state is State.FAILED
     assert "timed out after 1 s" in record.error
     assert read_task(store, record, "sleep-long").seconds < 30
+
+
+def test_run_past_its_deadline_is_ended(play):
+    record = play(limited)
+    assert record.state is State.FAILED
+    assert record.error == "timed out after 1 s, the active deadline of the pipeline"
+    assert record.tasks["sleep-long"].state is State.CANCELLED
+    assert record.seconds < 30
 
 
 def test_newline_at_the_end_of_a_value_is_told(play, folders):
