@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import random
 import threading
@@ -133,7 +134,17 @@ class Follower:
             self._retry_at = time.monotonic() + self._retry_seconds
             self._retry_seconds = min(2 * self._retry_seconds, _LAST_RETRY_SECONDS)
             self._report(f"release {release.number if release else 0} is not served", error)
+            if release:
+                self._serve_champion(release)
             self._serve_last()
+
+    def _serve_champion(self, newest: Release) -> None:
+        """Serve the champion alone where the canary beside it is what cannot be loaded."""
+        with contextlib.suppress(Exception):  # the champion is at fault, too: that is reported
+            wanted, live = self._lineup(newest), self.endpoint.live
+            stands_alone = wanted.champion == newest
+            if not stands_alone and (live is None or live.champion.release != wanted.champion):
+                self._serve(Lineup(wanted.champion.number, wanted.champion))
 
     def _report(self, what: str, error: Exception) -> None:
         trouble = f"{what}: {error}"
