@@ -30,6 +30,7 @@ class Wanted:
         input_name: Name of the component's input, for errors.
         sha256: As recorded; None where no digest was recorded.
         endpoint: `host:port` of the artifact's server, where its metadata names one.
+        kept_uri: Its copy in the store, where a cluster's run was kept with its inputs.
     """
 
     input_name: str
@@ -38,6 +39,7 @@ class Wanted:
     sha256: str | None
     size_bytes: int
     endpoint: str | None
+    kept_uri: str | None = None
 
 
 def fetch_inputs(
@@ -75,7 +77,8 @@ def _wanted(record: TaskRecord) -> dict[str, Wanted]:
                 continue
             path = _path_for(len(wanted), uri)
             size = known.get("size_bytes") or 0
-            wanted[uri] = Wanted(name, uri, path, known.get("sha256"), size, _endpoint(artifact))
+            endpoint, kept = _endpoint(artifact), known.get("kept_uri")
+            wanted[uri] = Wanted(name, uri, path, known.get("sha256"), size, endpoint, kept)
     return wanted
 
 
@@ -120,7 +123,7 @@ def _download(item: Wanted, store: Store, target: Path) -> Digest:
 
 def _locate(item: Wanted, store: Store) -> tuple[Store, str]:
     try:
-        return store, store.key_of(item.uri)
+        return store, store.key_of(item.kept_uri or item.uri)
     except InputError:
         if "://" not in item.uri:
             path = Path(item.uri)

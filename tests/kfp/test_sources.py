@@ -187,3 +187,22 @@ def test_store_of_the_cluster_is_reached_by_its_rewritten_endpoint(cli, s3_serve
     store.put("probe", b"1")
     assert store.get("probe") == b"1"
     assert load_settings().s3_endpoint_rewrite
+
+
+@pytest.mark.parametrize("keep", [[], ["--artifacts"]], ids=["from-bucket", "from-store-alone"])
+def test_synced_failure_is_replayed_here(keep, run, store, bucket, kfp, cli):
+    from dalsegno.cli.pipelines import compile_object
+    from tests.kfp.answers import ClusterRun
+    from tests.kfp.failing import broken_reader
+
+    pipeline = compile_object(broken_reader)
+    local = run(pipeline)
+    there = ClusterRun.of(local, store, pipeline)
+    kfp.add(there)
+    upload(there, store, local, bucket)
+    cli("runs", "sync", there.run_id, *keep)
+    if keep:
+        for item in list(bucket.list(f"v2/artifacts/{there.pipeline.name}/{there.run_id}")):
+            bucket.delete(item.key)
+    printed = cli("replay", f"{there.run_id}/read")
+    assert "invalid literal for int() with base 10: 'hello'" in printed
