@@ -34,6 +34,16 @@ def resume(
         [], "--param", "-p", metavar="NAME=VALUE", help="Another value for a pipeline parameter."
     ),
     jobs: int | None = typer.Option(None, min=1, help="Tasks at once; default: the cores."),
+    in_: str = typer.Option(
+        "auto",
+        "--in",
+        metavar="auto|process|container",
+        help="What tasks run in, as for `run`.",
+    ),
+    image_map: list[str] = typer.Option(
+        [], metavar="FROM=TO", help="Use image TO for FROM, which may hold *; repeatable."
+    ),
+    cold: bool = typer.Option(False, "--cold", help="Start every process afresh, fork none."),
     as_json: bool = typer.Option(False, "--json", help="Print record and decisions as JSON."),
 ) -> None:
     """Start a new run that takes over what a run did before it stopped.
@@ -61,6 +71,9 @@ def resume(
             arguments,
             jobs=jobs,
             listener=progress.tell,
+            mode=in_,
+            image_map=image_map,
+            is_cold=cold,
             lookup=resumption.lookup,
             is_caching=since is None,
             resumed_from=earlier.run_id,

@@ -46,6 +46,7 @@ def note(folder: str, value: float) -> float:
 
 @dsl.pipeline(name="averages")
 def averages(folder: str, column: str = "age") -> float:
-    made = make(folder=folder)
+    made = make(folder=folder).set_caching_options(False)  # the folder's content changes
     mean = average(table=made.outputs["table"], folder=folder, column=column)
+    mean.set_caching_options(False)
     return note(folder=folder, value=mean.outputs["Output"]).output
