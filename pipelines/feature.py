@@ -6,10 +6,10 @@ from components.build_features.component import build_features
 from components.ingest_examples.component import ingest_examples
 from components.publish_dataset.component import publish_dataset
 from components.validate_examples.component import validate_examples
-from pipelines import titanic
+from pipelines import settings, titanic
 
 
-@dsl.pipeline(name="feature")
+@dsl.pipeline(name="feature", pipeline_config=settings.PIPELINE)
 def feature(
     tables_uri: str = titanic.PARAMETERS["tables_uri"],
     schema: dict = titanic.PARAMETERS["schema"],
@@ -45,4 +45,5 @@ def feature(
     published = publish_dataset(
         data=built.outputs["features"], name=dataset, run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER
     )
+    settings.configure(ingested, validated, built, published)
     return published.outputs["dataset"]

@@ -6,10 +6,10 @@ from components.fetch_champion.component import fetch_champion
 from components.fetch_dataset.component import fetch_dataset
 from components.predict_batch.component import predict_batch
 from components.publish_dataset.component import publish_dataset
-from pipelines import titanic
+from pipelines import settings, titanic
 
 
-@dsl.pipeline(name="inference")
+@dsl.pipeline(name="inference", pipeline_config=settings.PIPELINE)
 def inference(
     dataset: str = titanic.PARAMETERS["dataset"],
     endpoint: str = titanic.PARAMETERS["endpoint"],
@@ -37,4 +37,5 @@ def inference(
         name=predictions,
         run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
     )
+    settings.configure(fetched, champion, predicted, published)
     return published.outputs["dataset"]

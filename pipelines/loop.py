@@ -2,7 +2,7 @@
 
 from kfp import dsl
 
-from pipelines import titanic
+from pipelines import settings, titanic
 from pipelines.feature import feature
 from pipelines.inference import inference
 from pipelines.monitoring import monitoring
@@ -10,7 +10,7 @@ from pipelines.simulation import simulation
 from pipelines.training import training
 
 
-@dsl.pipeline(name="loop")
+@dsl.pipeline(name="loop", pipeline_config=settings.PIPELINE)
 def loop(
     tables_uri: str = titanic.PARAMETERS["tables_uri"],
     reserve_rows: int = 8000,

@@ -6,10 +6,10 @@ from components.fetch_champion.component import fetch_champion
 from components.fetch_dataset.component import fetch_dataset
 from components.monitor_predictions.component import monitor_predictions
 from components.roll_back.component import roll_back
-from pipelines import titanic
+from pipelines import settings, titanic
 
 
-@dsl.pipeline(name="monitoring")
+@dsl.pipeline(name="monitoring", pipeline_config=settings.PIPELINE)
 def monitoring(
     predictions: str = titanic.PARAMETERS["predictions"],
     endpoint: str = titanic.PARAMETERS["endpoint"],
@@ -42,9 +42,10 @@ def monitoring(
         released_recently=released_recently,
     )
     with dsl.If(monitored.outputs["action"] == "roll_back"):
-        roll_back(
+        rolled_back = roll_back(
             endpoint=endpoint,
             reason="quality fell right after a release",
             run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
         )
+    settings.configure(fetched, champion, monitored, rolled_back)
     return monitored.outputs["action"]

@@ -5,10 +5,10 @@ from kfp import dsl
 from components.generate_passengers.component import generate_passengers
 from components.ingest_examples.component import ingest_examples
 from components.publish_dataset.component import publish_dataset
-from pipelines import titanic
+from pipelines import settings, titanic
 
 
-@dsl.pipeline(name="simulation")
+@dsl.pipeline(name="simulation", pipeline_config=settings.PIPELINE)
 def simulation(
     scenario: str = "none",
     rows: int = 2000,
@@ -35,4 +35,5 @@ def simulation(
     published = publish_dataset(
         data=generated.outputs["examples"], name=arrivals, run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER
     )
+    settings.configure(donors, generated, published)
     return published.outputs["uri"]

@@ -13,10 +13,10 @@ from components.renew_golden.component import renew_golden as renew_golden_datas
 from components.select_features.component import select_features
 from components.train_model.component import train_model
 from components.tune_model.component import tune_model
-from pipelines import titanic
+from pipelines import settings, titanic
 
 
-@dsl.pipeline(name="training")
+@dsl.pipeline(name="training", pipeline_config=settings.PIPELINE)
 def training(
     dataset: str = titanic.PARAMETERS["dataset"],
     reserve: str = titanic.PARAMETERS["reserve"],
@@ -108,7 +108,7 @@ def training(
         run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
     )
     with dsl.If(compared.outputs["Output"] == True):  # noqa: E712 (KFP builds an expression)
-        promote_model(
+        promoted = promote_model(
             model=challenger,
             verdict=compared.outputs["verdict"],
             endpoint=endpoint,
@@ -116,4 +116,6 @@ def training(
             golden=settled.outputs["Output"],
             run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
         )
+    settings.configure(fetched, reserved, assembled, settled, selected, tuned)
+    settings.configure(trained, evaluated, champion, compared, registered, promoted)
     return compared.outputs["Output"]

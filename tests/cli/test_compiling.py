@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from dalsegno.cli.compiling import check_texts, compiled_texts
+from dalsegno.cli.compiling import check_texts, compiled_texts, other_images
 from dalsegno.cli.pipelines import load_pipeline
 from dalsegno.errors import InputError, NotFoundError
+from dalsegno.images import DATA, rename_images
+from dalsegno.imaging.context import context_tag
 
 ROOT = Path(__file__).parents[2]
 OURS = """
@@ -39,10 +42,41 @@ def test_bytes_do_not_depend_on_the_process(tmp_path, seed):
         assert (tmp_path / name).read_bytes() == (ROOT / "build" / name).read_bytes()
 
 
-def test_differing_file_is_named(tmp_path):
+def test_missing_changed_and_left_over_files_are_told_apart(tmp_path):
     (tmp_path / "a.yaml").write_text("old")
-    with pytest.raises(InputError, match=r"got 1 files that differ from the code \(a.yaml\)"):
-        check_texts({"a.yaml": "new"}, tmp_path, is_whole=False)
+    (tmp_path / "c.yaml").write_text("gone")
+    texts = {"a.yaml": "new", "b.yaml": "new"}
+    with pytest.raises(InputError) as caught:
+        check_texts(texts, tmp_path, is_whole=True)
+    wanted = r"1 missing (b.yaml); 1 changed (a.yaml); 1 left over (c.yaml)"
+    assert wanted in str(caught.value)
+    assert caught.value.next_command == f"rm {tmp_path}/c.yaml"
+    with pytest.raises(InputError, match=r"got 1 missing \(b.yaml\); 1 changed"):
+        check_texts(texts, tmp_path, is_whole=False)
+
+
+def test_images_are_renamed_to_the_tag_of_the_context():
+    renamed = other_images("registry.example/team/", "", None)
+    text = rename_images(compiled_texts(["train_model"])["train_model.yaml"], renamed)
+    assert f"image: registry.example/team/training-python:{context_tag()}\n" in text
+    assert "ghcr.io" not in text
+
+
+def test_images_are_renamed_to_digests(tmp_path):
+    path = tmp_path / "digests.json"
+    name = "registry.example/data-python@sha256:" + 64 * "a"
+    path.write_text(json.dumps({"data": name}))
+    assert rename_images(f"image: {DATA}", other_images("", "", path)) == f"image: {name}"
+    with pytest.raises(InputError, match="want one or the other"):
+        other_images("registry.example", "", path)
+
+
+@pytest.mark.parametrize("text", ["[", "[]", '{"data": "data:1"}', '{"other": "x@sha256:1"}'])
+def test_wrong_digests_are_refused(tmp_path, text):
+    path = tmp_path / "digests.json"
+    path.write_text(text)
+    with pytest.raises(InputError, match=r"digests .*want (JSON|NAME@sha256)"):
+        other_images("", "", path)
 
 
 def test_file_beside_a_components_package_of_its_own_compiles(tmp_path):
