@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 import uuid
@@ -66,9 +67,9 @@ class LocalPlatform:
         for variable, field_path in settings.field_paths.items():
             work.environment[variable] = field_value(field_path, work.name, settings)
         for number, volume in enumerate(settings.volumes):
+            target = _checked(volume.mount_path)
             folder = self._folder(volume, work.scratch / "volumes" / str(number))
-            is_read_only = volume.kind not in {CLAIM, EMPTY}
-            work.mounts.append(Mount(folder, volume.mount_path, is_read_only))
+            work.mounts.append(Mount(folder, target, volume.kind not in {CLAIM, EMPTY}))
         work.timeout_seconds = settings.timeout_seconds or work.timeout_seconds
         work.user = settings.user or work.user
 
@@ -76,8 +77,6 @@ class LocalPlatform:
         return self.secrets if kind == SECRET else self.config_maps
 
     def _folder(self, volume: Volume, scratch: Path) -> Path:
-        if not volume.mount_path.startswith("/"):
-            raise InputError(f"mount path: got {volume.mount_path!r}, want an absolute path")
         if volume.kind == EMPTY:
             scratch.mkdir(parents=True)
             return scratch
@@ -92,6 +91,13 @@ class LocalPlatform:
     def _warn_of_newline(self, subject: str, value: str) -> None:
         if value.endswith("\n"):
             self.tell(f"{subject} ends in a newline, which is part of its value, as on a cluster")
+
+
+def _checked(mount_path: str) -> str:
+    path = os.path.normpath(mount_path)
+    if not mount_path.startswith("/") or not path.strip("/") or ":" in path:
+        raise InputError(f"mount path: got {mount_path!r}, want an absolute one, not / or with ':'")
+    return "/" + path.lstrip("/")
 
 
 def field_value(field_path: str, name: str, settings: Settings) -> str:

@@ -20,30 +20,42 @@ _BIND, _RECURSIVE, _PRIVATE, _REMOUNT, _READ_ONLY = 4096, 16384, 1 << 18, 32, 1
 _KEPT_FLAGS = ((2, 2), (4, 4), (8, 8), (1024, 1024), (2048, 2048), (4096, 1 << 21))
 
 
-def enter(mounts: list[dict[str, Any]], root: Path) -> None:
+def enter(mounts: list[dict[str, Any]], root: Path, kept: list[str]) -> None:
     """Give this process, which must have one thread, its own view of the file system.
 
     Args:
         mounts: `source` (absolute, there), `target` (absolute) and `is_read_only` of each.
         root: An empty folder that becomes the new root where one is needed.
+        kept: Paths that stay in sight where a mount would hide them (`/tmp`, say).
 
     Raises:
         OSError: The kernel refuses, or this is not Linux.
     """
-    missing = [Path(item["target"]) for item in mounts if not os.path.exists(item["target"])]
+    targets = {os.path.realpath(item["target"]): item for item in mounts}
+    missing = [Path(target) for target in targets if not os.path.exists(target)]
+    hidden = [path for path in kept if any(_is_below(path, target) for target in targets)]
     _unshare()
     _mount(None, "/", _RECURSIVE | _PRIVATE)
     prefix = ""
-    if missing:
+    if missing or hidden:
         prefix = str(root)
         _mount("tmpfs", prefix, 0, "tmpfs")
         _replicate(Path("/"), root, _tree(missing))
-    for item in sorted(mounts, key=lambda item: len(Path(item["target"]).parts)):
-        _bind(item["source"], prefix + item["target"], is_read_only=item.get("is_read_only", False))
-    if missing:
+    for target, item in sorted(targets.items(), key=lambda pair: pair[0].count("/")):
+        _bind(item["source"], prefix + target)
+    for path in hidden:
+        _bind(path, prefix + path)
+    for target, item in targets.items():
+        if item.get("is_read_only"):
+            _make_read_only(prefix + target)
+    if prefix:
         here = os.getcwd()
         os.chroot(root)
         os.chdir(here)
+
+
+def _is_below(path: str, folder: str) -> bool:
+    return os.path.exists(path) and Path(path).is_relative_to(folder)
 
 
 def _unshare() -> None:
@@ -86,16 +98,18 @@ def _replicate(old: Path, new: Path, opened: dict[str, Any]) -> None:
         _replicate(old / name, new / name, opened[name])
 
 
-def _bind(source: str, target: str, *, is_read_only: bool = False) -> None:
+def _bind(source: str, target: str) -> None:
     if os.path.isdir(source):
         os.makedirs(target, exist_ok=True)
     elif not os.path.exists(target):
         os.close(os.open(target, os.O_CREAT | os.O_WRONLY))
     _mount(source, target, _BIND | _RECURSIVE)
-    if is_read_only:
-        flags = os.statvfs(target).f_flag
-        kept = sum(bit for seen, bit in _KEPT_FLAGS if flags & seen)
-        _mount(None, target, _BIND | _REMOUNT | _READ_ONLY | kept)
+
+
+def _make_read_only(target: str) -> None:
+    flags = os.statvfs(target).f_flag
+    kept = sum(bit for seen, bit in _KEPT_FLAGS if flags & seen)
+    _mount(None, target, _BIND | _REMOUNT | _READ_ONLY | kept)
 
 
 def _mount(source: str | None, target: str, flags: int, kind: str | None = None) -> None:

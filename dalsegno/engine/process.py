@@ -48,6 +48,7 @@ async def play_process(work: Play, workers: WarmWorkers, on_start: Started) -> O
         (work.scratch / "root").mkdir()
         request["root"] = str(work.scratch / "root")
         request["mounts"] = [{**vars(mount), "source": str(mount.source)} for mount in work.mounts]
+        request["kept"] = _kept(work)
     environment = {**work.host_environment, **work.environment}
     if work.module:  # it defines a component, for which kfp must be whole: no warm worker has that
         request["paths"] = [str(work.module.path.parent), str(work.module.root)]
@@ -56,6 +57,22 @@ async def play_process(work: Play, workers: WarmWorkers, on_start: Started) -> O
     if work.python or work.module:
         return await run_worker(request, work.log_path, environment, on_start, work.python)
     return await workers.run(request, work.log_path, environment, on_start)
+
+
+def _kept(work: Play) -> list[str]:
+    """List what a task needs at its path, also where a mount would hide it."""
+    artifacts = [
+        item["uri"]
+        for group in (work.local["inputs"], work.local["outputs"])
+        for found in group.get("artifacts", {}).values()
+        for item in found["artifacts"]
+    ]
+    folders = [work.scratch, Path(work.local["outputs"]["outputFile"]).parent, Path.cwd()]
+    folders += [work.python.parent.parent] if work.python else []
+    folders += [work.module.path.parent, work.module.root] if work.module else []
+    own = [str(Path(__file__).parents[2]), sys.prefix, sys.base_prefix, *sys.path]
+    paths = [*map(str, folders), *own, *(uri for uri in artifacts if "://" not in uri)]
+    return [path for path in dict.fromkeys(paths) if path.startswith("/")]
 
 
 async def run_worker(

@@ -39,7 +39,7 @@ def enter_mounts(request: dict[str, Any]) -> dict[str, Any] | None:
     if not request.get("mounts"):
         return None
     try:
-        _sibling("mounts").enter(request["mounts"], Path(request["root"]))
+        _sibling("mounts").enter(request["mounts"], Path(request["root"]), request["kept"])
     except OSError as error:
         targets = ", ".join(item["target"] for item in request["mounts"])
         message = f"mount at {targets}: got {error}, want it in a container: --in container"

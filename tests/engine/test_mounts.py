@@ -19,14 +19,15 @@ spec = importlib.util.spec_from_file_location("mounts", sys.argv[1])
 mounts = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(mounts)
 asked = json.loads(sys.argv[2])
-mounts.enter(asked, Path(sys.argv[3]))
+mounts.enter(asked, Path(sys.argv[3]), sys.argv[4:])
 """
 
 
-def play(code: str, mounts: list[dict[str, object]], root: Path) -> str:
+def play(code: str, mounts: list[dict[str, object]], root: Path, *kept: Path) -> str:
     root.mkdir(exist_ok=True)
     path = dalsegno.engine.mounts.__file__
-    command = [sys.executable, "-P", "-c", READ + code, path, json.dumps(mounts), str(root)]
+    command = [sys.executable, "-P", "-c", READ + code, path, json.dumps(mounts)]
+    command += map(str, [root, *kept])
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
@@ -74,6 +75,28 @@ def test_neighbours_of_a_path_stay_in_sight(folder, tmp_path):
     seen = play(code, [{"source": str(folder), "target": str(target)}], tmp_path / "root")
     assert seen == "['file', 'link', 'mounted'] old"
     assert not target.exists()
+
+
+def test_path_that_a_mount_hides_can_be_kept(folder, tmp_path):
+    (tmp_path / "beside").write_text("hidden")
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    code = f"print(sorted(os.listdir('{tmp_path}'))); Path('{kept}/new').write_text('kept')"
+    mounts = [{"source": str(folder), "target": str(tmp_path)}]
+    assert play(code, mounts, tmp_path / "root", kept) == "['kept', 'key']"
+    assert (kept / "new").read_text() == "kept"
+
+
+def test_path_through_a_link_is_mounted_in_sight(folder, tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    mounts = [
+        {"source": str(folder), "target": str(tmp_path / "link" / "deep")},
+        {"source": str(folder), "target": "/no-such-root"},
+    ]
+    code = f"print(Path('{tmp_path}/link/deep/key').read_text())"
+    assert play(code, mounts, tmp_path / "root") == "value"
+    assert list((tmp_path / "real").iterdir()) == []
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become somebody else")

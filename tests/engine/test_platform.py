@@ -135,6 +135,25 @@ def label() -> str:
 
 
 @dsl.pipeline
+def over_tmp(path: str = "unused") -> str:
+    task = write_file(path="/tmp/file")
+    kubernetes.empty_dir_mount(task, volume_name="scratch", mount_path="/tmp/")
+    return task.output
+
+
+@dsl.pipeline
+def over_root() -> None:
+    kubernetes.empty_dir_mount(sleep_long(), volume_name="scratch", mount_path="/../")
+
+
+@dsl.pipeline
+def named_claim() -> None:
+    kubernetes.CreatePVC(
+        pvc_name="mine", access_modes=["ReadWriteOnce"], size="1Gi", storage_class_name=""
+    )
+
+
+@dsl.pipeline
 def timed() -> None:
     kubernetes.set_timeout(sleep_long(), 1)
 
@@ -231,6 +250,21 @@ def test_claim_of_another_run_is_never_deleted(play, folders):
     assert record.state is State.SUCCEEDED
     assert (folders.volumes / "mine").is_dir()
     assert "was not made by this run" in record.notices[0]
+
+
+def test_claim_that_exists_is_not_made_again(play):
+    assert play(named_claim).state is State.SUCCEEDED
+    assert "volume 'mine': got one already at" in play(named_claim).error
+
+
+def test_folder_can_be_mounted_over_the_scratch_folder(play):
+    record = play(over_tmp)
+    assert (record.state, record.error) == (State.SUCCEEDED, None)
+    assert not Path("/tmp/file").exists()
+
+
+def test_root_is_no_mount_path(play):
+    assert "mount path: got '/../'" in play(over_root).error
 
 
 def test_deleting_no_claim_fails(play):
