@@ -71,6 +71,16 @@ def print_changes(store: Store, run: RunRecord, task: str) -> None:
     out.print(f"  next: dalsegno replay {run.run_id}/{task}", markup=False, soft_wrap=True)
 
 
+def print_ways_on(run: RunRecord) -> None:
+    """Print what to run next after a run that failed; nothing after another one."""
+    failed = [path for path, task in run.tasks.items() if task.state == "failed" and task.attempts]
+    if run.state != "failed" or not failed:
+        return
+    out = console()
+    out.print(f"  next: dalsegno replay {run.run_id}/{failed[0]}", markup=False, soft_wrap=True)
+    out.print(f"  then: dalsegno resume {run.run_id}", markup=False, soft_wrap=True)
+
+
 def _attempt(store: Store, address: str) -> tuple[RunRecord, TaskRecord]:
     from dalsegno.runs.address import read_address
     from dalsegno.runs.reader import read_task

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from dalsegno.cli.comparing import print_changes, print_ways_on
 from dalsegno.cli.output import console, print_json, print_table, seconds
 from dalsegno.cli.running import print_outcome
 from dalsegno.errors import InputError, NotFoundError
@@ -113,8 +114,12 @@ def show(
         print_json(task or run_record)
     elif task:
         _print_task(task, log)
+        if task.state == "failed" and not reading:
+            print_changes(store, run_record, task.task)
     else:
         print_outcome(run_record)
+        if not reading:
+            print_ways_on(run_record)
         if reading:
             console().print(f"keep it here: dalsegno runs sync {run_record.run_id}", markup=False)
 
