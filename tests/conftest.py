@@ -14,7 +14,7 @@ from dalsegno.engine.spec import Pipeline
 from dalsegno.runs.record import RunRecord
 from dalsegno.store import Store, open_store
 
-pytest_plugins = ["tests.servers"]
+pytest_plugins = ["tests.servers", "tests.containers"]
 
 
 @pytest.fixture(autouse=True)

@@ -23,6 +23,7 @@ from pathlib import Path
 import pytest
 
 NETWORK = "none"
+PODMAN = shutil.which("podman")
 TOOLS = (
     *("sh", "cat", "chmod", "cp", "dd", "echo", "env", "head", "id", "ln", "ls", "mkdir", "mktemp"),
     *("printf", "rm", "seq", "setsid", "sleep", "touch", "true", "yes"),
@@ -51,16 +52,18 @@ class Podman:
     image: str
     other_image: str
 
-    def containers(self, *filters: str) -> list[str]:
-        """Names of all containers that are ours, running or not."""
-        chosen = [f"--filter={item}" for item in ("label=dalsegno.run", *filters)]
-        return podman("ps", "--all", "--format", "{{.Names}}", *chosen).split()
+    def containers(self, store_uri: str) -> list[str]:
+        """Names of the containers, running or not, of all runs in the folder of a store."""
+        format_ = '{{.Names}} {{index .Labels "dalsegno.run"}}'
+        listed = podman("ps", "--all", "--filter=label=dalsegno.run", "--format", format_)
+        runs = {path.name for path in Path(store_uri).glob("runs/*")}
+        return [line.split()[0] for line in listed.splitlines() if line.split()[-1] in runs]
 
 
 @pytest.fixture(scope="session")
 def podman_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Podman]:
     """Return podman with its images; skip the test where it cannot run a container."""
-    if not shutil.which("podman"):
+    if not PODMAN:
         pytest.skip("podman is not installed")
     folder = tmp_path_factory.mktemp("podman")
     with pytest.MonkeyPatch.context() as patch:
@@ -75,7 +78,7 @@ def podman_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Podman]:
 def podman(*arguments: str, text: str | None = None) -> str:
     """Run podman and return what it prints."""
     done = subprocess.run(
-        ["podman", *arguments], input=text, capture_output=True, text=True, check=True
+        [str(PODMAN), *arguments], input=text, capture_output=True, text=True, check=True
     )
     return done.stdout.strip()
 
@@ -120,7 +123,7 @@ def _pack(archive: Path) -> None:
     programs = [Path(found) for tool in TOOLS if (found := shutil.which(tool))]
     extensions = list((library / "lib-dynload").glob("*.so"))
     with tarfile.open(archive, "w") as tar:
-        for name, mode in (("tmp", 0o1777), ("root", 0o700), ("etc", 0o755), ("proc", 0o755)):
+        for name, mode in (("tmp", 0o1777), ("root", 0o755), ("etc", 0o755), ("proc", 0o755)):
             folder = tarfile.TarInfo(name)
             folder.type, folder.mode = tarfile.DIRTYPE, mode
             tar.addfile(folder)

@@ -46,7 +46,7 @@ _GUARD = """
 trap '' INT TERM HUP
 read -r _ && exit 0
 kill -TERM 0
-for try in 1 2 3 4 5; do "$0" rm --force --volumes "$1" >/dev/null 2>&1; sleep 1; done
+for try in 1 2 3 4 5; do "$0" kill "$1"; "$0" rm --force --volumes "$1"; sleep 1; done
 """
 
 

@@ -30,6 +30,7 @@ from dalsegno.engine.quantity import accelerator, limits
 from dalsegno.errors import InfrastructureError, InputError, NotFoundError
 
 _TAIL_BYTES = 4096
+_BY_SIGKILL, _KILLED = 137, " by SIGKILL (out of memory?)"
 _NOT_FOUND = re.compile(r"exec: .*")
 
 
@@ -166,7 +167,9 @@ def _failure(ended: Ended, work: Play, memory_bytes: int | None) -> dict[str, An
         size = f" of {memory_bytes / 2**20:.0f} MiB" if memory_bytes else ""
         message = f"the container was ended by SIGKILL: it used more than its limit{size}"
         return {"type": "OutOfMemory", "message": message}
-    message = f"the container ended with exit code {ended.exit_code}"
+    killed = _KILLED if ended.exit_code == _BY_SIGKILL else ""
+    size = f", its limit is {memory_bytes / 2**20:.0f} MiB" if killed and memory_bytes else ""
+    message = f"the container ended with exit code {ended.exit_code}{killed}{size}"
     return {"type": "ContainerFailed", "message": f"{message}: {said}" if said else message}
 
 

@@ -7,13 +7,14 @@ import io
 import os
 from collections import deque
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Self
 
 MOST_BYTES = 64 * 2**20
 _TAIL_BYTES = 2**20
 _CHUNK = 65536
+_GIVEN_BACK_BYTES = 262144
 _STRAGGLER_SECONDS = 1.0
 
 
@@ -63,8 +64,14 @@ class BoundedLog:
             while self._file and data:
                 data = data[self._file.write(data) :]
         except OSError:
-            if self._file:
-                self._file.close()  # unbuffered: nothing is left to write
+            self._give_back()
+
+    def _give_back(self) -> None:
+        """End the log, and leave some of its room on a full disk to the records."""
+        if self._file:
+            with suppress(OSError):
+                self._file.truncate(max(0, self._file.tell() - _GIVEN_BACK_BYTES))
+            self._file.close()
             self._file = None
 
 
