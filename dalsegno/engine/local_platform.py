@@ -58,20 +58,34 @@ class LocalPlatform:
             NotFoundError: A secret or config map is not there.
             InputError: A name, key or field path cannot be one.
         """
-        for item in settings.variables:
-            source = self._values(item.kind)
-            value = source.value(item.name, item.key, is_optional=item.is_optional)
-            if value is not None:
-                work.environment[item.variable] = value
-                self._warn_of_newline(f"{item.kind} {item.name!r}, key {item.key!r}", value)
-        for variable, field_path in settings.field_paths.items():
-            work.environment[variable] = field_value(field_path, work.name, settings)
+        work.environment.update(self.variables(settings, work.name))
         for number, volume in enumerate(settings.volumes):
             target = _checked(volume.mount_path)
             folder = self._folder(volume, work.scratch / "volumes" / str(number))
             work.mounts.append(Mount(folder, target, volume.kind not in {CLAIM, EMPTY}))
         work.timeout_seconds = settings.timeout_seconds or work.timeout_seconds
         work.user = settings.user or work.user
+
+    def variables(self, settings: Settings, name: str) -> dict[str, str]:
+        """Return the variables that the settings add, values of secrets among them.
+
+        Args:
+            name: `RUN/TASK/ATTEMPT`.
+
+        Raises:
+            NotFoundError: A secret or config map is not there.
+            InputError: A name, key or field path cannot be one.
+        """
+        found = {}
+        for item in settings.variables:
+            source = self._values(item.kind)
+            value = source.value(item.name, item.key, is_optional=item.is_optional)
+            if value is not None:
+                found[item.variable] = value
+                self._warn_of_newline(f"{item.kind} {item.name!r}, key {item.key!r}", value)
+        for variable, field_path in settings.field_paths.items():
+            found[variable] = field_value(field_path, name, settings)
+        return found
 
     def _values(self, kind: str) -> KeyedValues:
         return self.secrets if kind == SECRET else self.config_maps

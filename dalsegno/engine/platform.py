@@ -108,6 +108,15 @@ def resolve_settings(
     )
 
 
+def recorded_settings(platform: dict[str, Any]) -> Settings | None:
+    """Read the settings back that a task's record keeps; None where it had none."""
+    if not platform:
+        return None
+    variables = [Variable(**item) for item in platform["variables"]]
+    volumes = [Volume(**item) for item in platform["volumes"]]
+    return Settings(**{**platform, "variables": variables, "volumes": volumes})
+
+
 def deadline_seconds(pipeline: Pipeline) -> int | None:
     """Return how long a run may take as a whole; None where nothing limits it."""
     return int(pipeline.platform.get("pipelineConfig", {}).get("activeDeadlineSeconds", 0)) or None

@@ -8,7 +8,7 @@ import platform
 import signal
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -194,6 +194,7 @@ def new_record(
         component_spec=task.component,
         environment={item["name"]: item.get("value", "") for item in container.get("env", [])},
         python=platform.python_version(),
+        platform=asdict(task.settings) if task.settings else {},
     )
 
 

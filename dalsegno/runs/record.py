@@ -126,6 +126,8 @@ class TaskRecord:
         outputs: Artifacts written, by output name, in the same form.
         image_used: What `image` was here: its name may be a parameter, or mapped to another.
         reused_from: `RUN/TASK/ATTEMPT` of the attempt whose outputs a cached task took over.
+        platform: Platform settings with every name resolved (`engine.platform.Settings`): which
+            secrets, volumes and limits the task had, never a secret's value.
     """
 
     run_id: str
@@ -155,6 +157,7 @@ class TaskRecord:
     outputs: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     reused_from: str | None = None
     image_used: str | None = None
+    platform: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def from_json(cls, data: bytes) -> Self:

@@ -7,6 +7,7 @@ from kfp import dsl, kubernetes
 
 from dalsegno.cli.pipelines import compile_object
 from dalsegno.engine.local_platform import Folders
+from dalsegno.engine.platform import recorded_settings
 from dalsegno.engine.run import run_pipeline
 from dalsegno.runs.reader import read_task
 from dalsegno.runs.record import State
@@ -210,6 +211,16 @@ def test_value_of_secret_is_kept_nowhere(play, store, pipeline):
     record = play(pipeline)
     assert record.state is State.SUCCEEDED
     assert VALUE.encode() not in everything_in(Path(store.uri))
+
+
+def test_record_names_the_settings_without_values(play, store):
+    record = play(as_volumes)
+    kept = read_task(store, record, "list-folder").platform
+    settings = recorded_settings(kept)
+    assert settings is not None
+    assert [item.variable for item in settings.variables] == ["C"]
+    assert [item.name for item in settings.volumes] == ["login", "plain"]
+    assert recorded_settings({}) is None
 
 
 def test_optional_secret_may_be_missing(play):
