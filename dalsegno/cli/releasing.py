@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import logging
-import tempfile
+import sys
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from dalsegno.cli.output import console, print_json, print_table
-from dalsegno.errors import DalsegnoError, InfrastructureError, InputError
+from dalsegno.errors import InfrastructureError, InputError
 
 if TYPE_CHECKING:
-    from dalsegno.releases import Listed, Release
-    from dalsegno.runs.record import TaskRecord
+    from dalsegno.releases import Listed, Release, Standing
     from dalsegno.store import Store
 
-_logger = logging.getLogger(__name__)
 _COLUMNS = ("no", "state", "model", "ver", "dataset", "who", "when", "reason")
 _DIGEST_LETTERS = 12
-_OUTPUT = "model"
 
 
 def register(app: typer.Typer) -> None:
@@ -29,6 +24,7 @@ def register(app: typer.Typer) -> None:
     app.command()(releases)
     app.command()(promote)
     app.command()(rollback)
+    app.command()(prune)
 
 
 def releases(
@@ -49,6 +45,8 @@ def releases(
     moment = _read_time(at) if at else None
     if repair:
         _repair(store, endpoint)
+    elif endpoint:
+        _repair_if_behind(store, endpoint)
     found = _find(store, endpoint, moment)
     if as_json:
         print_json([{**item.release.as_json(), "status": item.status} for item in found])
@@ -62,39 +60,49 @@ def releases(
 
 def promote(
     endpoint: str = typer.Argument(help="Name of the endpoint."),
-    model: str = typer.Argument(help="A model folder, or RUN/TASK with the output `model`."),
+    model: str = typer.Argument(
+        "", help="A model folder, or RUN/TASK with the output `model`; default: the canary."
+    ),
+    canary: int | None = typer.Option(
+        None,
+        metavar="PERCENT",
+        min=0,
+        max=100,
+        help="Let it answer that share, beside the champion.",
+    ),
+    shadow: bool = typer.Option(
+        False, "--shadow", help="Ask it too, log its answers, and show them to nobody."
+    ),
+    key: str = typer.Option(
+        "", metavar="COLUMN", help="Input column that keeps an entity on one side of a canary."
+    ),
+    when: str = typer.Option(
+        "", metavar="CONDITIONS", help="Promote the canary when these hold, or else stop it."
+    ),
+    timeout: float = typer.Option(3600.0, min=0, help="Seconds to wait for --when's evidence."),
     reason: str = typer.Option("promoted by hand", help="Why, in a few words."),
     who: str = typer.Option("", help="Who releases; default: your user name."),
     expected: int | None = typer.Option(
-        None, min=0, help="Refuse unless this release is live; 0 for none."
+        None, min=0, help="Refuse unless this release is the latest; 0 for none."
     ),
     as_json: bool = typer.Option(False, "--json", help="Print the release as JSON."),
 ) -> None:
-    """Make a model the one that an endpoint serves, without the gate, by hand.
+    """Make a model the one that an endpoint serves, or try it as a canary first.
 
-    Example: dalsegno promote titanic training-3f9a/train-model --reason "fixes fares"
+    CONDITIONS are, with commas between: requests, labels, errors, p99_ms, p99_ratio, score_drift,
+    agreement, auc, auc_loss; each with >=, <=, > or < and a number or percentage.
+
+    Example: dalsegno promote titanic 3f9a/train-model --canary 10 --when "requests>=500,errors<=1%"
     """
-    from dalsegno import releases
+    from dalsegno.cli import canary as trying
     from dalsegno.settings import open_default_store
 
-    store = open_default_store()
-    live = releases.live(store, endpoint)
-    seen = live.number if live else 0
-    with tempfile.TemporaryDirectory() as scratch:
-        path, run_id = _locate(store, model, Path(scratch, _OUTPUT))
-        release = releases.promote(
-            store,
-            endpoint,
-            path,
-            reason=reason,
-            who=who or user_name(),
-            evidence={"by": "hand"},
-            version=_registered(endpoint, path, run_id) if run_id else "",
-            run_id=run_id,
-            expected=seen if expected is None else expected,
-        )
-    releases.follow(release)
+    wanted = trying.Wanted(endpoint, canary, shadow, key, when, timeout, reason, who or user_name())
+    trying.check(wanted, model)
+    release = trying.release(open_default_store(), wanted, model, expected, quiet=as_json)
     _print_release(release, as_json=as_json)
+    if when and release.state != "promoted":
+        raise typer.Exit(1)
 
 
 def rollback(
@@ -104,25 +112,57 @@ def rollback(
     ),
     reason: str = typer.Option("rolled back by hand", help="Why, in a few words."),
     who: str = typer.Option("", help="Who rolls back; default: your user name."),
+    drill: bool = typer.Option(
+        False, "--drill", help="Rehearse it on a copy with a server, and tell how long it takes."
+    ),
     as_json: bool = typer.Option(False, "--json", help="Print the release as JSON."),
 ) -> None:
-    """Make the model of an earlier release live again, as a new release.
+    """Make the model of an earlier release live again, as a new release; or stop the canary.
 
     Example: dalsegno rollback titanic --to 3 --reason "AUC fell on Saturday"
     """
     from dalsegno import releases
     from dalsegno.settings import open_default_store
 
+    store = open_default_store()
+    if drill:
+        return _drill(store, endpoint, to, as_json=as_json)
     release = releases.roll_back(
-        open_default_store(),
+        store,
         endpoint,
         to,
         reason=reason,
         who=who or user_name(),
         evidence={"by": "hand"},
     )
-    releases.follow(release)
+    releases.follow(release, store=store)
     _print_release(release, as_json=as_json)
+    return None
+
+
+def prune(
+    older_than: float = typer.Option(
+        24.0, "--older-than", metavar="HOURS", min=1, help="Only what nobody touched for so long."
+    ),
+    dry_run: bool = typer.Option(False, "--dry-run", help="Only tell what would go."),
+    as_json: bool = typer.Option(False, "--json", help="Print what was found as JSON."),
+) -> None:
+    """Remove kept models that no release of any endpoint names.
+
+    Example: dalsegno prune --dry-run
+    """
+    from dalsegno import releases
+    from dalsegno.settings import open_default_store
+
+    done = releases.prune_models(
+        open_default_store(), older_than_seconds=older_than * 3600, dry_run=dry_run
+    )
+    if as_json:
+        return print_json(done)
+    did = "would remove" if dry_run else "removed"
+    text = f"{did} {len(done.removed)} models that no release names; kept {done.kept}"
+    console().print("\n".join([text, *done.removed]), markup=False, soft_wrap=True)
+    return None
 
 
 def user_name() -> str:
@@ -155,6 +195,31 @@ def _repair(store: Store, endpoint: str) -> None:
         )
 
 
+def _repair_if_behind(store: Store, endpoint: str) -> None:
+    from dalsegno import releases
+
+    if not releases.repair_if_behind(store, endpoint):
+        sys.stderr.write(f"warning: the registry's aliases of {endpoint} do not follow yet\n")
+
+
+def _drill(store: Store, endpoint: str, to: int | None, *, as_json: bool) -> None:
+    from dalsegno.serving.drill import drill_rollback
+
+    done = drill_rollback(store, endpoint, to)
+    if as_json:
+        return print_json(done)
+    console().print(
+        f"drill of {endpoint}: release {done.left} -> model of {done.returned_to} on a copy; "
+        f"{endpoint} was not touched\n"
+        f"  tested and released in {done.test_seconds:.2f} s, "
+        f"first answer after {done.answer_seconds:.2f} s, "
+        f"{done.failed} of {done.requests} requests failed meanwhile",
+        markup=False,
+        soft_wrap=True,
+    )
+    return None
+
+
 def _find(store: Store, endpoint: str, at: datetime | None) -> list[Listed]:
     from dalsegno import releases
 
@@ -162,10 +227,19 @@ def _find(store: Store, endpoint: str, at: datetime | None) -> list[Listed]:
         listed = releases.listing(store, endpoint)
         if at is None:
             return listed
-        then = releases.live_at(store, endpoint, at)
-        return [item for item in listed if item.release == then]
+        return _as_it_stood(releases.standing_at(store, endpoint, at))
     names = releases.endpoints(store)
     return [item for name in names for item in _latest(store, name, at)]
+
+
+def _as_it_stood(standing: Standing | None) -> list[Listed]:
+    from dalsegno import releases
+
+    if standing is None:
+        return []
+    canary = standing.canary
+    beside = [releases.Listed(canary, "shadow" if canary.shadow else "canary")] if canary else []
+    return [*beside, releases.Listed(standing.champion, "live")]
 
 
 def _latest(store: Store, endpoint: str, at: datetime | None) -> list[Listed]:
@@ -173,8 +247,7 @@ def _latest(store: Store, endpoint: str, at: datetime | None) -> list[Listed]:
 
     if at:
         return _find(store, endpoint, at)
-    live = releases.live(store, endpoint)
-    return [releases.Listed(live, "live")] if live else []
+    return _as_it_stood(releases.standing(store, endpoint))
 
 
 def _print_listing(found: list[Listed], endpoint: str) -> None:
@@ -189,9 +262,10 @@ def _print_listing(found: list[Listed], endpoint: str) -> None:
 def _row(item: Listed) -> tuple[Any, ...]:
     release = item.release
     back = f" = {release.rolled_back_to}" if release.rolled_back_to else ""
+    share = f" {release.canary_traffic_percent} %" if release.state == "canary" else ""
     return (
         f"{release.number}{back}",
-        item.status,
+        f"{item.status}{'' if release.shadow else share}",
         release.model_sha256[:_DIGEST_LETTERS],
         release.model_version,
         release.dataset,
@@ -206,52 +280,14 @@ def _print_release(release: Release, *, as_json: bool) -> None:
         print_json(release)
         return
     back = f", that of release {release.rolled_back_to}" if release.rolled_back_to else ""
+    what = "is live"
+    if release.state == "canary":
+        share = f"answers {release.canary_traffic_percent} %"
+        how = "is asked in the shadow" if release.shadow else share
+        what = f"{how} beside release {release.champion}"
     console().print(
-        f"release {release.number} of {release.endpoint} is live: "
+        f"release {release.number} of {release.endpoint} {what}: "
         f"model {release.model_sha256[:_DIGEST_LETTERS]}{back}",
         markup=False,
         soft_wrap=True,
     )
-
-
-def _locate(store: Store, model: str, target: Path) -> tuple[Path, str]:
-    """Find a model; returns its folder and the run that trained it, "" if it came as a folder."""
-    from dalsegno.runs.address import read_address
-
-    path = Path(model)
-    if path.is_dir() or path.is_absolute() or model.startswith(".") or "/" not in model:
-        return path, ""
-    _, task = read_address(store, model)
-    if task is None:
-        raise InputError(f"model: got {model!r}, want RUN/TASK or a model folder", "dalsegno runs")
-    artifact = _model_artifact(task)
-    store.download(store.key_of(artifact["uri"]), target, sha256=artifact["sha256"])
-    return target, task.run_id
-
-
-def _model_artifact(task: TaskRecord) -> dict[str, Any]:
-    subject, look = f"task {task.task!r}", f"dalsegno show {task.run_id}/{task.task}"
-    if not task.state.is_success:
-        raise InputError(f"{subject}: got the state {task.state}, want succeeded", look)
-    declared = task.component_spec.get("outputDefinitions", {}).get("artifacts", {})
-    title = declared.get(_OUTPUT, {}).get("artifactType", {}).get("schemaTitle")
-    found = task.outputs.get(_OUTPUT, [])
-    if title != "system.Model" or not found or not found[0]["sha256"]:
-        got = ", ".join(task.outputs) or "none"
-        raise InputError(f"{subject}: got outputs {got}, want a Model named {_OUTPUT!r}", look)
-    return found[0]
-
-
-def _registered(endpoint: str, path: Path, run_id: str) -> str:
-    """Return the version under which the registry knows a run's model, "" if it does not."""
-    from dalsegno.registry.versions import MODEL_SHA256, RUN_ID, versions
-    from dalsegno.store import digest_of
-
-    wanted = (digest_of(path).sha256, run_id)
-    try:
-        known = versions(endpoint)
-    except DalsegnoError as error:
-        _logger.warning("the release will name no version of the registry: %s", error)
-        return ""
-    same = [v for v in known if (v.tags.get(MODEL_SHA256), v.tags.get(RUN_ID)) == wanted]
-    return same[-1].version if same else ""

@@ -116,24 +116,34 @@ def describe(store: Store, endpoint: str, url: str) -> tuple[str, str]:
 
 
 def read_rows(path: Path) -> pd.DataFrame:
+    """Read a table of rows to score; see `read_table`.
+
+    Raises:
+        NotFoundError: There is no such file.
+        InputError: It cannot be read, or it holds predictions already.
+    """
+    frame = read_table(path)
+    taken = [name for name in _ADDED if name in frame.columns]
+    if taken:
+        raise InputError(f"rows {path}: got columns {taken}, want rows without predictions")
+    return frame
+
+
+def read_table(path: Path) -> pd.DataFrame:
     """Read a table: Parquet by its content, CSV and JSON lines by the name's ending.
 
     Whole numbers stay whole where some are missing, and only an empty CSV field is missing.
 
     Raises:
         NotFoundError: There is no such file.
-        InputError: It cannot be read, or it holds predictions already.
+        InputError: It cannot be read.
     """
     if not path.is_file():
         raise NotFoundError(f"rows: got no file at {path}, want CSV, Parquet or JSON lines")
     try:
-        frame = _read(path)
+        return _read(path)
     except (ValueError, OSError) as error:
         raise InputError(f"rows {path}: got an unreadable file ({error}), want a table") from error
-    taken = [name for name in _ADDED if name in frame.columns]
-    if taken:
-        raise InputError(f"rows {path}: got columns {taken}, want rows without predictions")
-    return frame
 
 
 def write_rows(frame: pd.DataFrame, path: Path) -> None:

@@ -148,6 +148,17 @@ def read(
     return frame[inside & (frame["at"] <= until) if until else inside].reset_index(drop=True)
 
 
+def as_examples(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Name the inputs' columns as the model does, where no other column has that name."""
+    taken = set(predictions.columns)
+    names = {
+        name: name.removeprefix(INPUTS)
+        for name in predictions.columns
+        if name.startswith(INPUTS) and name.removeprefix(INPUTS) not in taken
+    }
+    return predictions.rename(columns=names)
+
+
 def _in_store(store: Store, prediction_id: str, at: datetime) -> Iterator[LoggedPrediction]:
     import pyarrow.parquet as pq
 

@@ -1,0 +1,142 @@
+"""What `promote` does: release a model, try it as a canary, or conclude the canary that stands."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dalsegno.cli.models import locate_model, registered_version
+from dalsegno.errors import InputError
+
+if TYPE_CHECKING:
+    from dalsegno.releases import Release
+    from dalsegno.serving.conditions import Judgement
+    from dalsegno.store import Store
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What was asked for; see the options of `promote`."""
+
+    endpoint: str
+    percent: int | None
+    shadow: bool
+    key: str
+    when: str
+    timeout_seconds: float
+    reason: str
+    who: str
+
+    @property
+    def is_canary(self) -> bool:
+        """Whether a canary is to be made or changed."""
+        return self.percent is not None or self.shadow
+
+
+def check(wanted: Wanted, model: str) -> None:
+    """Check that the options fit together, before anything is released.
+
+    Raises:
+        InputError: They do not.
+    """
+    from dalsegno.serving.conditions import read_conditions
+
+    if wanted.shadow and wanted.percent:
+        raise InputError(f"--shadow: got --canary {wanted.percent} too, want one of them")
+    if wanted.key and not wanted.is_canary:
+        raise InputError("--key: got no --canary, want a share to split off")
+    if wanted.when:
+        read_conditions(wanted.when)
+        if model and not wanted.is_canary:
+            raise InputError(
+                "--when: got a model without --canary or --shadow, want it tried first"
+            )
+
+
+def release(
+    store: Store, wanted: Wanted, model: str, expected: int | None, *, quiet: bool
+) -> Release:
+    """Do what was asked for; returns the last release that was made."""
+    from dalsegno import releases
+
+    seen = _latest(store, wanted.endpoint) if expected is None else expected
+    if not model and not wanted.is_canary and not wanted.when:
+        made = releases.promote_canary(
+            store,
+            wanted.endpoint,
+            reason=wanted.reason,
+            who=wanted.who,
+            evidence={"by": "hand"},
+            expected=seen,
+        )
+    elif model or wanted.is_canary:
+        made = _release_model(store, wanted, model, seen)
+    if model or wanted.is_canary or not wanted.when:
+        releases.follow(made, store=store)
+        if not wanted.when:
+            return made
+    return _conclude(store, wanted, quiet=quiet)
+
+
+def _latest(store: Store, endpoint: str) -> int:
+    from dalsegno import releases
+
+    standing = releases.standing(store, endpoint)
+    return standing.latest.number if standing else 0
+
+
+def _release_model(store: Store, wanted: Wanted, model: str, expected: int) -> Release:
+    from dalsegno import releases
+
+    details: dict[str, Any] = {
+        "reason": wanted.reason,
+        "who": wanted.who,
+        "evidence": {"by": "hand"},
+        "expected": expected,
+    }
+    canary: dict[str, Any] = {"shadow": wanted.shadow, "key": wanted.key}
+    if not model:
+        percent = wanted.percent or 0
+        return releases.start_canary(store, wanted.endpoint, None, percent, **canary, **details)
+    with tempfile.TemporaryDirectory() as scratch:
+        path, run_id = locate_model(store, model, Path(scratch, "model"))
+        details["version"] = registered_version(wanted.endpoint, path, run_id) if run_id else ""
+        details["run_id"] = run_id
+        if not wanted.is_canary:
+            return releases.promote(store, wanted.endpoint, path, **details)
+        percent = wanted.percent or 0
+        return releases.start_canary(store, wanted.endpoint, path, percent, **canary, **details)
+
+
+def _conclude(store: Store, wanted: Wanted, *, quiet: bool) -> Release:
+    from dalsegno import releases
+    from dalsegno.serving.conditions import read_conditions
+    from dalsegno.serving.rollout import watch_canary
+
+    made = watch_canary(
+        store,
+        wanted.endpoint,
+        read_conditions(wanted.when),
+        who=wanted.who,
+        timeout_seconds=wanted.timeout_seconds,
+        on_judgement=None if quiet else _Told(),
+    )
+    releases.follow(made, store=store)
+    if not quiet:
+        sys.stderr.write(f"{made.reason}\n")
+    return made
+
+
+class _Told:
+    """Says what was measured whenever that has changed."""
+
+    def __init__(self) -> None:
+        self._last: list[str] = []
+
+    def __call__(self, judged: Judgement) -> None:
+        if judged.reasons != self._last:
+            sys.stderr.write(f"{judged.state}: {'; '.join(judged.reasons)}\n")
+            self._last = judged.reasons
