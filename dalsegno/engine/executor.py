@@ -38,7 +38,6 @@ def load(source_path: Path, function: str, executor_input: dict[str, Any]) -> Ca
 
 def prepare(code: Callable[..., object], executor_input: dict[str, Any]) -> Callable[[], object]:
     """Make a function that is loaded already ready to run on its executor input; see `load`."""
-    os.environ.setdefault("_KFP_RUNTIME", "true")
     from kfp.dsl.executor import Executor
 
     executor = Executor(executor_input=executor_input, function_to_execute=code)

@@ -20,6 +20,7 @@ from types import CodeType, ModuleType
 
 from dalsegno.engine.executor import MODULE
 from dalsegno.errors import InputError
+from dalsegno.replay.variables import variables
 
 _MAX_FILE_BYTES = 4 * 1024 * 1024
 
@@ -86,7 +87,6 @@ def load_code(
     """
     text = source.read_text("utf-8")
     tree = _parse(text, source)
-    os.environ.setdefault("_KFP_RUNTIME", "true")  # kfp then imports without its dependencies
     module = ModuleType(MODULE)
     module.__file__ = str(source)
     sys.modules[MODULE] = module
@@ -101,7 +101,8 @@ def load_code(
             bound.append(found)
         if is_wanted:
             place = found or Place(source, node.lineno, node.lineno)
-        exec(_compile(node, source, found), module.__dict__)  # noqa: S102 (the task's own code)
+        with variables({"_KFP_RUNTIME": "true"}):  # kfp then imports without its dependencies
+            exec(_compile(node, source, found), module.__dict__)  # noqa: S102 (the task's own code)
     if not callable(getattr(module, function, None)):
         raise InputError(f"component: got no function {function!r} in its source text, want one")
     if current and place.path == source:

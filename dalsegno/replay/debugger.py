@@ -88,7 +88,9 @@ def stop_in_ide(error: BaseException) -> None:
     """Stop an attached debugpy where an exception was raised, as it does for an uncaught one."""
     if "pydevd" not in sys.modules or error.__traceback__ is None:
         return
-    debugger = _pydevd()
+    debugger = None
+    with contextlib.suppress(AttributeError, TypeError):  # another pydevd, such as PyCharm's
+        debugger = _pydevd()
     if debugger is None:
         return
     thread = threading.current_thread()
@@ -109,7 +111,14 @@ def _pydevd() -> Any:
     if not debugger.break_on_uncaught_exceptions:
         breakpoints = import_module("_pydevd_bundle.pydevd_breakpoints")
         every = breakpoints.ExceptionBreakpoint(
-            "BaseException", None, None, False, True, False, False
+            qname="BaseException",
+            condition=None,
+            expression=None,
+            notify_on_handled_exceptions=False,
+            notify_on_unhandled_exceptions=True,
+            notify_on_user_unhandled_exceptions=False,
+            notify_on_first_raise_only=False,
+            ignore_libraries=False,
         )
         debugger.break_on_uncaught_exceptions = {BaseException: every}
     return debugger

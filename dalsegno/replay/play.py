@@ -8,7 +8,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from dalsegno.replay.code import Code, load_code
 from dalsegno.replay.log import logged
 from dalsegno.replay.outcome import Replayed, new_replay, write_outcome
 from dalsegno.replay.places import inputs_of, outputs_in
+from dalsegno.replay.variables import variables
 
 STORE_VARIABLE = "DALSEGNO_STORE_URI"
 OnError = Callable[[BaseException], None]
@@ -87,7 +88,7 @@ def play(
     """
     error: dict[str, Any] | None = None
     log = logged(prepared.outcome.log) if is_logged else contextlib.nullcontext()
-    with _environment(prepared.capsule), log:
+    with variables(_environment(prepared.capsule)), log:
         started = time.perf_counter()
         try:
             execute = prepare(prepared.code.function, prepared.local)
@@ -161,19 +162,9 @@ def _print_traceback(caught: BaseException) -> None:
     sys.stderr.write("".join(shown.format()))
 
 
-@contextlib.contextmanager
-def _environment(capsule: Capsule) -> Iterator[None]:
-    """Set the variables that the task had, and put back what was there."""
+def _environment(capsule: Capsule) -> dict[str, str]:
+    """Return the variables that the task had."""
     given = {"_KFP_RUNTIME": "true", **capsule.record.environment}
     if capsule.manifest.store_uri:
         given.setdefault(STORE_VARIABLE, os.environ.get(STORE_VARIABLE, capsule.manifest.store_uri))
-    before = {name: os.environ.get(name) for name in given}
-    os.environ.update(given)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+    return given
