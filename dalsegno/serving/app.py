@@ -204,13 +204,11 @@ class _Pages:
 
     async def model_ready(self, request: Request) -> Response:
         """Tell whether an endpoint has a model."""
-        name = request.path_params["name"]
-        self._service.endpoint(name)
-        try:
-            describe(self._service.live(name), request.path_params.get("version", ""))
-            is_ready = not self._service.gate.is_draining
-        except DalsegnoError:
-            is_ready = False
+        name, number = request.path_params["name"], request.path_params.get("version", "")
+        live = self._service.endpoint(name).live
+        if live and number:
+            live.version(number)
+        is_ready = live is not None and not self._service.gate.is_draining
         return _json({"name": name, "ready": is_ready}, 200 if is_ready else 503)
 
     async def model(self, request: Request) -> Response:

@@ -16,6 +16,7 @@ from dalsegno.serving.tensors import Tensor, as_bytes, from_bytes
 
 HEADER_LENGTH = b"inference-header-content-length"
 _SIZE, _BINARY, _ALL_BINARY = "binary_data_size", "binary_data", "binary_data_output"
+_WHOLE: frozenset[type] = frozenset({int})
 _DIGITS = 18  # of a length that is none by mistake
 _WANTED = {str: "text", list: "a list", dict: "an object", bool: "true or false", int: "a number"}
 
@@ -117,16 +118,16 @@ def _read_inputs(items: list[Any], raw: memoryview) -> list[Tensor]:
     for index, item in enumerate(items):
         if type(item) is not dict:
             raise _wrong(item, dict, f"inputs.{index}")
-        tensor, used = _read_input(index, item, raw[start:])
+        tensor = _read_input(index, item, raw, start)
         tensors.append(tensor)
-        start += used
+        start += tensor.raw_bytes
     if start != len(raw):
         want = f"{start} by the tensors' {_SIZE}"
         raise InputError(f"request: got {len(raw)} bytes after the JSON, want {want}")
     return tensors
 
 
-def _read_input(index: int, item: dict[str, Any], raw: memoryview) -> tuple[Tensor, int]:
+def _read_input(index: int, item: dict[str, Any], raw: memoryview, start: int) -> Tensor:
     name, datatype, shape = item.get("name"), item.get("datatype"), item.get("shape")
     if type(name) is not str:
         raise _wrong(name, str, f"inputs.{index}.name")
@@ -134,19 +135,19 @@ def _read_input(index: int, item: dict[str, Any], raw: memoryview) -> tuple[Tens
         raise _wrong(datatype, str, f"inputs.{index}.datatype")
     if type(shape) is not list:
         raise _wrong(shape, list, f"inputs.{index}.shape")
-    for place, size in enumerate(shape):
-        if type(size) is not int:
-            raise _wrong(size, int, f"inputs.{index}.shape.{place}")
+    if not _WHOLE.issuperset(map(type, shape)):
+        place = next(i for i, size in enumerate(shape) if type(size) is not int)
+        raise _wrong(shape[place], int, f"inputs.{index}.shape.{place}")
     parameters = item.get("parameters")
     if parameters and type(parameters) is dict and _SIZE in parameters:
-        return _read_raw(index, item, parameters[_SIZE], raw)
+        return _read_raw(index, item, parameters[_SIZE], raw[start:])
     data = item.get("data")
     if type(data) is not list:
         raise _wrong(data, list, f"inputs.{index}.data")
-    return Tensor(name, datatype, shape, data), 0
+    return Tensor(name, datatype, shape, data)
 
 
-def _read_raw(index: int, item: dict[str, Any], size: Any, raw: memoryview) -> tuple[Tensor, int]:
+def _read_raw(index: int, item: dict[str, Any], size: Any, raw: memoryview) -> Tensor:
     where = f"inputs.{index}.parameters.{_SIZE}"
     if type(size) is not int or not 0 <= size <= len(raw):
         got = size if type(size) is int else type(size).__name__
@@ -154,7 +155,7 @@ def _read_raw(index: int, item: dict[str, Any], size: Any, raw: memoryview) -> t
     if "data" in item:
         raise InputError(f"request inputs.{index}: got data and {_SIZE}, want one of them")
     values = from_bytes(item["name"], item["datatype"], raw[:size])
-    return Tensor(item["name"], item["datatype"], item["shape"], values), size
+    return Tensor(item["name"], item["datatype"], item["shape"], values, size)
 
 
 def _read_output(index: int, item: Any, is_binary: bool) -> WantedOutput:

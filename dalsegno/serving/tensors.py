@@ -30,7 +30,10 @@ TYPES: Mapping[str, str] = {
 
 FLOATS = ("FP16", "FP32", "FP64")
 INTEGERS = tuple(name for name in TYPES if "INT" in name)
-_ACCEPTED = {"BYTES": ("BYTES", *INTEGERS), "FP32": (*FLOATS, *INTEGERS, "BOOL")}
+_ACCEPTED = {
+    "BYTES": dict.fromkeys(("BYTES", *INTEGERS)),
+    "FP32": dict.fromkeys((*FLOATS, *INTEGERS, "BOOL")),
+}
 _LENGTH = struct.Struct("<I")
 _Kinds = frozenset[type]
 _INTEGER_KINDS: _Kinds = frozenset({int})
@@ -48,12 +51,14 @@ class Tensor:
         datatype: By the protocol: FP32, BYTES, …
         shape: [rows] or [rows, 1].
         values: JSON values or an array.
+        raw_bytes: That it took after the JSON.
     """
 
     name: str
     datatype: str
     shape: Sequence[int]
     values: list[Any] | Array
+    raw_bytes: int = 0
 
 
 def read_columns(tensors: Sequence[Tensor], wanted: Mapping[str, str]) -> dict[str, Array]:
@@ -71,13 +76,19 @@ def read_columns(tensors: Sequence[Tensor], wanted: Mapping[str, str]) -> dict[s
     """
     if len(tensors) != len(wanted) or {tensor.name for tensor in tensors} != wanted.keys():
         raise _wrong_names([tensor.name for tensor in tensors], list(wanted))
-    columns = {tensor.name: _read(tensor, wanted[tensor.name]) for tensor in tensors}
-    rows = tensors[0].shape[0]
+    values: dict[str, list[list[Any] | Array]] = {"BYTES": [], "FP32": []}
+    places: dict[str, list[Tensor]] = {"BYTES": [], "FP32": []}
     for tensor in tensors:
-        if tensor.shape[0] != rows:
-            got = {each.name: each.shape[0] for each in tensors}
-            raise InputError(f"inputs: got rows {got}, want the same number in each")
-    return columns
+        datatype = wanted[tensor.name]
+        values[datatype].append(_texts(tensor) if datatype == "BYTES" else _numbers(tensor))
+        places[datatype].append(tensor)
+    _check_rows(tensors)
+    columns = _columns(places["BYTES"], _block(values["BYTES"], object))
+    numbers = _block(values["FP32"], np.float32)
+    if np.isinf(numbers).any():
+        name = places["FP32"][int(np.isinf(numbers).any(axis=1).argmax())].name
+        raise InputError(f"input {name!r}: got infinity, want finite numbers or null")
+    return columns | _columns(places["FP32"], numbers)
 
 
 def from_bytes(name: str, datatype: str, content: bytes | memoryview) -> Array:
@@ -138,13 +149,57 @@ def _texts_from_bytes(name: str, content: bytes) -> list[str]:
     return check_texts(name, found)
 
 
-def _read(tensor: Tensor, wanted: str) -> Array:
-    if tensor.datatype not in _ACCEPTED[wanted]:
-        raise _wrong_datatype(tensor.name, tensor.datatype, _ACCEPTED[wanted])
+def _block(columns: list[list[Any] | Array], dtype: Any) -> Array:
+    """Stack columns of one type: one array of (columns, rows) costs less than one for each."""
+    try:
+        with np.errstate(over="ignore"):
+            return np.array(columns, dtype=dtype)
+    except OverflowError:  # of whole numbers beyond all floats
+        return np.array([np.full(len(columns[0]), math.inf)])
+
+
+def _columns(tensors: list[Tensor], block: Array) -> dict[str, Array]:
+    if not tensors:
+        return {}
+    return {tensor.name: each for tensor, each in zip(tensors, block[..., None], strict=True)}
+
+
+def _check_rows(tensors: Sequence[Tensor]) -> None:
+    rows = tensors[0].shape[0]
+    for tensor in tensors:
+        if tensor.shape[0] != rows:
+            got = {each.name: each.shape[0] for each in tensors}
+            raise InputError(f"inputs: got rows {got}, want the same number in each")
+
+
+def _numbers(tensor: Tensor) -> list[Any] | Array:
+    datatype = tensor.datatype
+    if datatype not in _ACCEPTED["FP32"]:
+        raise _wrong_datatype(tensor.name, datatype, list(_ACCEPTED["FP32"]))
     values = _flat(tensor)
-    if wanted == "FP32":
-        return _numbers(tensor, values).reshape(-1, 1)
-    return _texts(tensor, values).reshape(-1, 1)
+    if isinstance(values, list):
+        if datatype in FLOATS:
+            _check(tensor, values, _NUMBER_KINDS, "numbers or null")
+        elif datatype == "BOOL":
+            _check(tensor, values, _BOOL_KINDS, "true or false")
+        else:
+            _check(tensor, values, _INTEGER_KINDS, "whole numbers")
+    return values
+
+
+def _texts(tensor: Tensor) -> list[Any] | Array:
+    datatype = tensor.datatype
+    if datatype not in _ACCEPTED["BYTES"]:
+        raise _wrong_datatype(tensor.name, datatype, list(_ACCEPTED["BYTES"]))
+    values = _flat(tensor)
+    if datatype == "BYTES":
+        if isinstance(values, list):
+            _check(tensor, values, _TEXT_KINDS, "text or null")
+            return [value or "" for value in values]
+        return values
+    if isinstance(values, list):
+        _check(tensor, values, _INTEGER_KINDS, "whole numbers")
+    return [str(value) for value in values]
 
 
 def _flat(tensor: Tensor) -> list[Any] | Array:
@@ -160,39 +215,6 @@ def _flat(tensor: Tensor) -> list[Any] | Array:
         want = f"{shape[0]} by its shape"
         raise InputError(f"input {tensor.name!r}: got {len(values)} values, want {want}")
     return values
-
-
-def _numbers(tensor: Tensor, values: list[Any] | Array) -> Array:
-    if isinstance(values, list):
-        _check_numbers(tensor, values)
-    try:
-        with np.errstate(over="ignore"):
-            numbers = np.array(values, dtype=np.float32)
-    except OverflowError:
-        numbers = np.array([math.inf])
-    if np.isinf(numbers).any():
-        raise InputError(f"input {tensor.name!r}: got infinity, want finite numbers or null")
-    return numbers
-
-
-def _check_numbers(tensor: Tensor, values: list[Any]) -> None:
-    if tensor.datatype in FLOATS:
-        _check(tensor, values, _NUMBER_KINDS, "numbers or null")
-    elif tensor.datatype == "BOOL":
-        _check(tensor, values, _BOOL_KINDS, "true or false")
-    else:
-        _check(tensor, values, _INTEGER_KINDS, "whole numbers")
-
-
-def _texts(tensor: Tensor, values: list[Any] | Array) -> Array:
-    if tensor.datatype == "BYTES":
-        if isinstance(values, list):
-            _check(tensor, values, _TEXT_KINDS, "text or null")
-            return np.array([value or "" for value in values], dtype=object)
-        return values
-    if isinstance(values, list):
-        _check(tensor, values, _INTEGER_KINDS, "whole numbers")
-    return np.array([str(value) for value in values], dtype=object)
 
 
 def _check(tensor: Tensor, values: list[Any], kinds: _Kinds, want: str) -> None:
