@@ -40,9 +40,8 @@ def train_model(
         model: Folder: `model.onnx` (encoding, imputation and trees), `model.ubj`, `encoder.json`,
             `signature.json`, `training.json`, `baseline.json`, `example.json`.
         metrics: On the validation split `auc` (0-1) and `log_loss`; `rows` trained on,
-            `best_iteration`, `fit_seconds`.
+            `best_iteration`.
     """
-    import time
     from pathlib import Path
 
     import pandas as pd
@@ -53,13 +52,11 @@ def train_model(
 
     settings = logic.TrainingSettings(features, hyper_parameters, entity, target, impute_by, seed)
     frames = pd.read_parquet(train.path), pd.read_parquet(validation.path)
-    started = time.perf_counter()
     trained = logic.train(*frames, settings)
-    fit_seconds = time.perf_counter() - started
     digest = digest_of(Path(train.path)).sha256
     lineage = logic.Lineage(dataset, digest, features_digest, current_commit())
     folder = Path(model.path)
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in logic.model_files(trained, lineage).items():
         (folder / name).write_bytes(content)
-    metrics.metadata.update(trained.metrics, fit_seconds=fit_seconds)
+    metrics.metadata.update(trained.metrics)

@@ -203,4 +203,4 @@ def test_train_model_writes_the_model_folder(tmp_path: Path) -> None:
     )
     assert len(training["dataset_digest"]) == 64
     assert scorer.signature["target"] == "survived"
-    assert {"auc", "log_loss", "rows", "best_iteration", "fit_seconds"} == set(metrics.metadata)
+    assert {"auc", "log_loss", "rows", "best_iteration"} == set(metrics.metadata)
