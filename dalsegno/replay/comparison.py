@@ -14,6 +14,7 @@ from dalsegno.replay.tables import compare_csv, compare_parquet
 from dalsegno.replay.values import (
     IDENTICAL,
     Comparison,
+    Difference,
     Match,
     Shown,
     Tolerance,
@@ -74,21 +75,29 @@ def _compare_folders(old: Path, new: Path, tolerance: Tolerance) -> Comparison:
     missing, extra = sorted(set(mine) - set(its)), sorted(set(its) - set(mine))
     if missing or extra:
         return differs("files", Shown(_list(missing)), Shown(_list(extra)), "missing -> extra")
-    deviations: dict[str, float] = {}
-    notes: list[str] = []
-    for name, path in mine.items():
-        found = compare_paths(path, its[name], tolerance)
-        if found.match is Match.DIFFERS:
-            where = f"file {name!r}" + (f", {found.first.where}" if found.first else "")
-            first = found.first
-            return (
-                differs(where, Shown(first.old), Shown(first.new), found.note) if first else found
-            )
-        deviations |= {f"{name}: {key}": value for key, value in found.deviations.items()}
-        notes += [f"{name}: {found.note}"] if found.match is Match.EQUAL else []
+    found = {name: compare_paths(path, its[name], tolerance) for name, path in mine.items()}
+    others = {name: item for name, item in found.items() if item.match is Match.DIFFERS}
+    if others:
+        return _differing(others, len(found))
+    deviations = {
+        f"{name}: {key}": value
+        for name, item in found.items()
+        for key, value in item.deviations.items()
+    }
+    notes = [f"{name}: {item.note}" for name, item in found.items() if item.match is Match.EQUAL]
     if notes and not deviations:
         return Comparison(Match.EQUAL, None, notes[0])
     return equal(deviations)
+
+
+def _differing(others: dict[str, Comparison], files: int) -> Comparison:
+    """Tell the first difference of the first file that differs, and how many files do."""
+    name, found = next(iter(others.items()))
+    first = found.first or Difference("", "", "")
+    where = f"file {name!r}" + (f", {first.where}" if first.where else "")
+    count = f"{len(others)} of {files} files" if len(others) > 1 else f"no other of {files} files"
+    note = f"{found.note}; {count}" if found.note else count
+    return Comparison(Match.DIFFERS, Difference(where, first.old, first.new), note)
 
 
 def _compare_json(old: Path, new: Path, tolerance: Tolerance) -> Comparison:

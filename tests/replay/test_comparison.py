@@ -187,10 +187,14 @@ def test_folders_compare_file_by_file(tmp_path: Path) -> None:
     for name in ("old", "new"):
         (tmp_path / name / "inner").mkdir(parents=True)
         (tmp_path / name / "inner" / "a.json").write_text('{"n": 1}')
+        (tmp_path / name / "kept").write_text("")
     old, new = tmp_path / "old", tmp_path / "new"
     assert compare_paths(old, new).match is Match.IDENTICAL
     (new / "inner" / "a.json").write_text('{"n": 2}')
-    assert str(compare_paths(old, new)) == "differs: file 'inner/a.json', $.n: 1 -> 2"
+    assert (
+        str(compare_paths(old, new))
+        == "differs: file 'inner/a.json', $.n: 1 -> 2; no other of 2 files"
+    )
     (new / "b").write_text("")
     assert str(compare_paths(old, new)) == "differs: files: none -> b; missing -> extra"
     assert str(compare_paths(old, old / "inner" / "a.json")) == (
