@@ -12,6 +12,7 @@ import typer
 
 from dalsegno.cli import (
     capsules,
+    cluster,
     comparing,
     compiling,
     demo,
@@ -41,6 +42,7 @@ app = typer.Typer(
 for module in (
     running,
     looking,
+    cluster,
     replaying,
     comparing,
     resuming,

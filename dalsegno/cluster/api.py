@@ -140,7 +140,7 @@ class KfpApi:
 
     def experiment_named(self, name: str) -> Item | None:
         """Return an experiment by name."""
-        query = self._query(filter=equals("name", name))
+        query = self._query(filter=equals("display_name", name))
         found = self._pages(f"{_V2}/experiments", "experiments", query, _PAGE)
         return next((item for item in found if item.get("display_name") == name), None)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import time
+import weakref
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -156,12 +157,14 @@ class Transport:
         import httpx
 
         token = self.access.token
-        return httpx.Client(
+        client = httpx.Client(
             base_url=self.base,
             headers={"Authorization": f"Bearer {token}"} if token else {},
             verify=self._certificates(),
             timeout=httpx.Timeout(self.access.timeout_seconds, connect=_CONNECT_SECONDS),
         )
+        weakref.finalize(self, client.close)
+        return client
 
     def _certificates(self) -> Any:
         import ssl

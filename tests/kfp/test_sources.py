@@ -138,7 +138,7 @@ def test_sync_twice_gives_the_same(play, kfp, cli, store):
 def test_sync_keeps_log_error_and_inputs_of_a_failed_task(run, store, bucket, kfp, cli):
     from dalsegno.cli.pipelines import compile_object
     from tests.kfp.answers import ClusterRun
-    from tests.kfp.failing import broken_reader
+    from tests.kfp.small import broken_reader
 
     pipeline = compile_object(broken_reader)
     local = run(pipeline)
@@ -193,7 +193,7 @@ def test_store_of_the_cluster_is_reached_by_its_rewritten_endpoint(cli, s3_serve
 def test_synced_failure_is_replayed_here(keep, run, store, bucket, kfp, cli):
     from dalsegno.cli.pipelines import compile_object
     from tests.kfp.answers import ClusterRun
-    from tests.kfp.failing import broken_reader
+    from tests.kfp.small import broken_reader
 
     pipeline = compile_object(broken_reader)
     local = run(pipeline)
