@@ -63,7 +63,9 @@ class Progress:
             self.working[event.path] = time.monotonic()
             return
         if event.state == "pending":
-            self._live.console.print(f"    {event.path}: {event.message}", markup=False)
+            self._live.console.print(
+                f"    {event.path}: {event.message}", markup=False, soft_wrap=True
+            )
             return
         self.working.pop(event.path, None)
         mark, colour = _MARKS.get(event.state, ("?", "yellow"))

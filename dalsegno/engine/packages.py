@@ -120,8 +120,11 @@ async def make_environment(packages: Packages, tell: Callable[[str], None]) -> P
             tell(f"making an environment with {', '.join(packages.requirements)}")
             await asyncio.to_thread(_remove, folder)
             partial = folder.with_name(f"{folder.name}.{os.getpid()}{_PARTIAL}")
-            await _fill(partial, packages)
-            partial.rename(folder)
+            try:
+                await _fill(partial, packages)
+                partial.rename(folder)
+            finally:
+                shutil.rmtree(partial, ignore_errors=True)
     return python
 
 
@@ -229,6 +232,7 @@ async def _uv(packages: Packages, *arguments: str) -> None:
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
     if process.returncode:
         names = ", ".join(packages.requirements)
         raise ConfigurationError(

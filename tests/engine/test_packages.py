@@ -183,6 +183,20 @@ def test_environment_left_half_made_is_made_anew(cache):
     assert subprocess.run([python, "-c", code], env=environment, check=False).returncode == 0
 
 
+def test_stopped_maker_leaves_nothing(cache):
+    async def stop_half_way() -> None:
+        told = asyncio.Event()
+        making = asyncio.create_task(make_environment(Packages((SMALL,)), lambda _: told.set()))
+        await told.wait()
+        await asyncio.sleep(0)
+        making.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await making
+
+    asyncio.run(stop_half_way())
+    assert [path.suffix for path in packages.environments_dir().iterdir()] == [".lock"]
+
+
 MAKE = """
 import asyncio, sys
 from dalsegno.engine.packages import Packages, make_environment
