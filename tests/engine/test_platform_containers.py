@@ -93,4 +93,4 @@ def test_container_runs_as_the_user_asked_for(play):
 def test_container_past_its_timeout_is_ended(play, podman_engine):
     record = play(timed)
     assert "timed out after 1 s" in record.error
-    assert podman_engine.containers() == []
+    assert podman_engine.containers(f"label=dalsegno.run={record.run_id}") == []
