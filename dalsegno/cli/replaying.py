@@ -28,6 +28,7 @@ class Way(StrEnum):
     """How a capsule is played."""
 
     PROCESS = "process"
+    CONTAINER = "container"
 
 
 class Environment(StrEnum):
@@ -59,6 +60,12 @@ def replay(
         help="RUN/TASK[/ATTEMPT], or a part of it that no other has; RUN alone means its failed "
         "task; or a capsule's FILE or folder."
     ),
+    way: Way = typer.Option(
+        Way.PROCESS, "--in", help="This process, or a container of the task's image."
+    ),
+    image_map: list[str] = typer.Option(
+        [], metavar="FROM=TO", help="Use image TO for FROM, which may hold *; repeatable."
+    ),
     pdb: bool = typer.Option(False, "--pdb", help="Stop in the debugger where the task fails."),
     listen: int | None = typer.Option(
         None,
@@ -88,9 +95,14 @@ def replay(
     """
     if pdb and listen is not None:
         raise InputError("replay: got --pdb and --listen, want one of them")
+    if way is Way.CONTAINER and (pdb or listen is not None or current):
+        raise InputError("replay: got --in container with --pdb, --listen or --current, want none")
     capsule, store = obtain(address, yes=yes, max_bytes=max_bytes)
     tell_capsule(capsule)
-    outcome = play_in_process(capsule, pdb=pdb, listen=listen, current=current, quiet=as_json)
+    if way is Way.CONTAINER:
+        outcome = play_in_container(capsule, image_map)
+    else:
+        outcome = play_in_process(capsule, pdb=pdb, listen=listen, current=current, quiet=as_json)
     finish(capsule, outcome, store, judged=verdict, as_json=as_json)
 
 
@@ -197,7 +209,7 @@ def play_in_process(
     from dalsegno.replay.play import play, prepare_replay
     from dalsegno.replay.supervise import play_in_child
 
-    prepared = prepare_replay(capsule, current=current)
+    prepared = prepare_replay(capsule, tell, current=current)
     tell_code(prepared)
     if pdb:
         return play(prepared, debugger.stop_in_pdb, is_logged=False)
@@ -216,6 +228,22 @@ def play_in_process(
     outcome = play_in_child(prepared.outcome, play_it)
     write_configurations(capsule)  # afterwards, so that nobody waits for it
     return outcome
+
+
+def play_in_container(capsule: Capsule, image_map: list[str]) -> Replayed:
+    """Play a capsule in a container of the task's image."""
+    from dalsegno.engine.pull import parse_image_map
+    from dalsegno.replay import container
+    from dalsegno.settings import load_settings
+
+    settings = load_settings()
+    return container.play_in_container(
+        capsule,
+        parse_image_map(image_map),
+        tell,
+        engine=settings.container_engine,
+        network=settings.container_network,
+    )
 
 
 def write_configurations(capsule: Capsule) -> None:

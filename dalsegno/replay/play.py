@@ -9,18 +9,20 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from dalsegno.engine.executor import describe_error, prepare
 from dalsegno.engine.outputs import collect_parameters
 from dalsegno.errors import InputError
+from dalsegno.replay.build import ignore
 from dalsegno.replay.capsule import Capsule
 from dalsegno.replay.code import Code, load_code
 from dalsegno.replay.log import logged
 from dalsegno.replay.outcome import Replayed, new_replay, write_outcome
 from dalsegno.replay.places import inputs_of, outputs_in
+from dalsegno.replay.surroundings import platform_variables
 from dalsegno.replay.variables import variables
 
 STORE_VARIABLE = "DALSEGNO_STORE_URI"
@@ -35,18 +37,23 @@ class Prepared:
         outcome: What is known of it so far.
         code: The task's function.
         local: Executor input with paths of this machine.
+        variables: Those that platform settings add; some may be secret.
     """
 
     capsule: Capsule
     outcome: Replayed
     code: Code
     local: dict[str, Any]
+    variables: dict[str, str] = field(default_factory=dict)
 
 
-def prepare_replay(capsule: Capsule, *, current: bool = False) -> Prepared:
+def prepare_replay(
+    capsule: Capsule, tell: Callable[[str], None] = ignore, *, current: bool = False
+) -> Prepared:
     """Load the code of a capsule and make a fresh folder for its outputs.
 
     Args:
+        tell: Told, in a line, what the task had and is not to be had here.
         current: Take the function as it stands in its file now; see `load_code`.
 
     Raises:
@@ -62,7 +69,8 @@ def prepare_replay(capsule: Capsule, *, current: bool = False) -> Prepared:
     code = load_code(capsule.source, function_of(capsule), files, current=current)
     number, folder = new_replay(capsule.folder)
     local = {"inputs": inputs_of(capsule), "outputs": outputs_in(capsule, folder / "outputs")}
-    return Prepared(capsule, Replayed(number, folder, "process"), code, local)
+    started = Replayed(number, folder, "process")
+    return Prepared(capsule, started, code, local, platform_variables(capsule, tell))
 
 
 def function_of(capsule: Capsule) -> str:
@@ -88,7 +96,7 @@ def play(
     """
     error: dict[str, Any] | None = None
     log = logged(prepared.outcome.log) if is_logged else contextlib.nullcontext()
-    with variables(_environment(prepared.capsule)), log:
+    with variables({**_environment(prepared.capsule), **prepared.variables}), log:
         started = time.perf_counter()
         try:
             execute = prepare(prepared.code.function, prepared.local)
