@@ -132,5 +132,8 @@ def _run(run: RunRecord | None) -> dict[str, Any] | None:
 
 
 def _prediction(logged: LoggedPrediction) -> dict[str, Any]:
-    rows = json.loads(logged.rows.to_json(orient="records", date_format="iso", date_unit="us"))
+    text = logged.rows.to_json(
+        orient="records", date_format="iso", date_unit="us", double_precision=15
+    )
+    rows = json.loads(text)
     return {"id": logged.id, "place": logged.place, "redacted": logged.redacted, "rows": rows}

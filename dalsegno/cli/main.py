@@ -24,6 +24,7 @@ from dalsegno.cli import (
     resuming,
     running,
     serving,
+    tracing,
 )
 from dalsegno.cli.output import fail
 from dalsegno.errors import DalsegnoError, TaskFailedError
@@ -50,6 +51,7 @@ for module in (
     compiling,
     releasing,
     serving,
+    tracing,
     imaging,
     kind,
     demo,

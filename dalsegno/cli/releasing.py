@@ -262,10 +262,10 @@ def _print_listing(found: list[Listed], endpoint: str) -> None:
 def _row(item: Listed) -> tuple[Any, ...]:
     release = item.release
     back = f" = {release.rolled_back_to}" if release.rolled_back_to else ""
-    share = f" {release.canary_traffic_percent} %" if release.state == "canary" else ""
+    share = f" {release.canary_traffic_percent} %" if item.status == "canary" else ""
     return (
         f"{release.number}{back}",
-        f"{item.status}{'' if release.shadow else share}",
+        f"{item.status}{share}",
         release.model_sha256[:_DIGEST_LETTERS],
         release.model_version,
         release.dataset,

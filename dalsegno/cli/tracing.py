@@ -150,8 +150,10 @@ def _print_lineage(found: Lineage) -> None:
         tree.add(escape(f"shadow: {_prediction_line(found.shadow)}"))
     release = found.release
     at = release.created_at[:16].replace("T", " ")
-    who = f"{release.state} by {release.who} at {at}: {release.reason}"
-    branch = tree.add(escape(f"release {release.number} of {release.endpoint}, {who}"))
+    back = f" = {release.rolled_back_to}" if release.rolled_back_to else ""
+    state = release.state.replace("_", " ")
+    who = f"{state} by {release.who} at {at}: {release.reason}"
+    branch = tree.add(escape(f"release {release.number}{back} of {release.endpoint}, {who}"))
     for line in _model_lines(found):
         branch.add(escape(line))
     features = branch.add(escape(f"features {found.features_digest[:_LETTERS] or 'unknown'}"))

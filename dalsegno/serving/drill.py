@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import tempfile
 import time
@@ -20,6 +21,7 @@ from dalsegno.serving.client import wait_until_ready
 from dalsegno.serving.process import ServerProcess, start_server
 from dalsegno.settings import Settings, load_settings
 from dalsegno.store import Store, open_store
+from dalsegno.store.base import remove
 
 _FOLDER = "drills"
 _ANSWER_SECONDS = 60.0
@@ -81,8 +83,16 @@ def drill_rollback(
                 wait_until_ready(server.url, _ANSWER_SECONDS, endpoint=endpoint, release=2)
                 return _measure(copy, endpoint, server, body, live, target)
     finally:
-        for found in list(store.list(folder)):
-            store.delete(found.key)
+        _remove(store, copy, folder)
+
+
+def _remove(store: Store, copy: Store, folder: str) -> None:
+    for found in list(store.list(folder)):
+        store.delete(found.key)
+    if "://" not in copy.uri:  # a folder keeps more than its objects
+        remove(Path(copy.uri))
+        with contextlib.suppress(OSError):  # another drill goes on
+            Path(copy.uri).parent.rmdir()
 
 
 def _choose(store: Store, endpoint: str, to: int | None) -> tuple[Release, Release]:
