@@ -1,9 +1,11 @@
 """How fast the model server is, beside KServe's and beside bare functions, around one ONNX graph.
 
 Run: `.venv/bin/python -m benchmarks.serving [--quick]`. The model is the Titanic one, the request
-one row of JSON. All servers stand at once and are loaded in turn, round by round, by 16 connections
-of one process; the median of the rounds counts. Then ours alone at 500 requests a second, what it
-takes in memory and time to start, and 20 swaps at 300 requests a second.
+one row of JSON with 16 columns; the prediction log is on. All servers stand at once and are loaded
+in turn, round by round, by 16 connections of one process; the median of the rounds counts. `cpu_us`
+is the processor time that a server spends on a request: it tells more than the rest on a machine
+that has other work. Then ours alone at 500 requests a second, what it takes in memory and time to
+start, and 20 swaps at 300 requests a second.
 """
 
 import json
@@ -30,6 +32,7 @@ from dalsegno.serving.process import ServerProcess, start_server
 from dalsegno.store import Store, open_store
 
 PEERS = ("asgi", "starlette", "fastapi", "kserve")
+WEIGHED = ("per_second", "p50_ms", "p99_ms", "cpu_us")
 CONNECTIONS, RATE, SWAP_RATE = 16, 500, 300
 JSON = {"content-type": "application/json"}
 PATH = "/v2/models/titanic/infer"
@@ -53,8 +56,8 @@ def load(url: str, body: Path, seconds: float, rate: float = 0) -> dict[str, Any
 
 
 @contextmanager
-def peer(kind: str, model: Path) -> Iterator[str]:
-    """Start a peer, and wait until it answers."""
+def peer(kind: str, model: Path) -> Iterator[tuple[str, int]]:
+    """Start a peer, and wait until it answers; gives its URL and process."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     command = [sys.executable, "-P", "-m", "benchmarks.serving_peers", kind, str(model), str(port)]
@@ -62,7 +65,7 @@ def peer(kind: str, model: Path) -> Iterator[str]:
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
             wait_for(url, make_body(model))
-            yield url
+            yield url, process.pid
         finally:
             process.kill()
 
@@ -93,19 +96,29 @@ def figure(name: str, measured: float, wanted: str, ok: bool) -> dict[str, Any]:
     return {"figure": name, "measured": round(measured, 2), "wanted": wanted, "ok": bool(ok)}
 
 
-def measure_throughput(urls: dict[str, str], body: Path, seconds: float) -> dict[str, Any]:
+def load_and_weigh(url: str, pid: int, body: Path, seconds: float) -> dict[str, Any]:
+    """Load a server; the report has also the processor time of the server for one request."""
+    process = psutil.Process(pid)
+    before = process.cpu_times()
+    report = load(url, body, seconds)
+    after = process.cpu_times()
+    spent = after.user + after.system - before.user - before.system
+    return {**report, "cpu_us": 1e6 * spent / max(1, report["requests"])}
+
+
+def measure_throughput(
+    servers: dict[str, tuple[str, int]], body: Path, seconds: float
+) -> dict[str, Any]:
     """Load all servers in turn; the medians of their rounds."""
-    rounds: dict[str, list[dict[str, Any]]] = {name: [] for name in urls}
-    for url in urls.values():
+    rounds: dict[str, list[dict[str, Any]]] = {name: [] for name in servers}
+    for url, _ in servers.values():
         load(url, body, 1)
-    names = list(urls)
+    names = list(servers)
     for turn in range(5):
         for name in names[turn:] + names[:turn]:
-            rounds[name].append(load(urls[name], body, seconds))
+            rounds[name].append(load_and_weigh(*servers[name], body, seconds))
     return {
-        name: {
-            key: statistics.median(each[key] for each in found) for key in ("per_second", "p99_ms")
-        }
+        name: {key: round(statistics.median(each[key] for each in found), 2) for key in WEIGHED}
         for name, found in rounds.items()
     }
 
@@ -189,8 +202,9 @@ def play(is_quick: bool) -> Iterator[dict[str, Any]]:
         }
         ours = servers.enter_context(start(store, scratch))
         wait_until_ready(ours.url)
-        urls = {kind: servers.enter_context(peer(kind, model)) for kind in PEERS}
-        throughput = measure_throughput({"dalsegno": ours.url, **urls}, body, seconds)
+        peers = {kind: servers.enter_context(peer(kind, model)) for kind in PEERS}
+        all_of_them = {"dalsegno": (ours.url, ours.process.pid), **peers}
+        throughput = measure_throughput(all_of_them, body, seconds)
         yield {"throughput": throughput, "figures": judge_throughput(throughput)}
         steady = load(ours.url, body, 3 * seconds, RATE)
         p99 = steady["p99_ms"]
