@@ -94,7 +94,7 @@ def resolve_settings(
     """
     if not config:
         return None
-    on_pod = _applied_to_pod(component)
+    on_pod = applied_to_pod(component)
     has_env, has_volumes = "ENV" in on_pod, "KUBERNETES_VOLUMES" in on_pod
     metadata = config.get("podMetadata", {})
     return Settings(
@@ -137,6 +137,12 @@ def left_out(pipeline: Pipeline) -> list[str]:
             found.setdefault(name, []).append(label.removeprefix("exec-"))
         if any(item["name"].startswith(_PAUSE) for item in container.get("env", [])):
             found.setdefault("debug pauses", []).append(label.removeprefix("exec-"))
+    for component in pipeline.spec.get("components", {}).values():
+        parameters = component.get("inputDefinitions", {}).get("parameters", {}).values()
+        if any(item.get("parameterType") == "TASK_CONFIG" for item in parameters):
+            label = component.get("executorLabel", "")
+            name = "the contents of dsl.TaskConfig (it is empty here)"
+            found.setdefault(name, []).append(label.removeprefix("exec-"))
     if pipeline.platform.get("pipelineConfig", {}).get("resourceTtlOnCompletion"):
         found["time to live after completion"] = ["the run"]
     if not found:
@@ -150,7 +156,7 @@ def _shown(labels: list[str]) -> str:
     return ", ".join(labels[:_MOST]) + more
 
 
-def _applied_to_pod(component: dict[str, Any]) -> set[str]:
+def applied_to_pod(component: dict[str, Any]) -> set[str]:
     """Return the groups of settings that are for the task itself, not handed on by it."""
     groups = {"RESOURCES", "ENV", "KUBERNETES_VOLUMES"}
     for item in component.get("taskConfigPassthroughs", []):

@@ -20,7 +20,7 @@ from dalsegno.engine.limits import input_warnings
 from dalsegno.engine.local_module import find_module
 from dalsegno.engine.outputs import collect_parameters
 from dalsegno.engine.packages import use_packages
-from dalsegno.engine.platform import Settings
+from dalsegno.engine.platform import Settings, applied_to_pod
 from dalsegno.engine.play import Mount, Outcome, Play
 from dalsegno.engine.process import play_process
 from dalsegno.engine.resolve import Inputs, Result
@@ -180,6 +180,7 @@ def new_record(
 ) -> TaskRecord:
     """Begin the record of an attempt, with all that is known before it starts."""
     container = task.executor.get("container", {})
+    variables = container.get("env", []) if "ENV" in applied_to_pod(task.component) else []
     return TaskRecord(
         run_id=context.run_id,
         task=task.path,
@@ -192,7 +193,7 @@ def new_record(
         args=container.get("args", []),
         executor_input=executor_input,
         component_spec=task.component,
-        environment={item["name"]: item.get("value", "") for item in container.get("env", [])},
+        environment={item["name"]: item.get("value", "") for item in variables},
         python=platform.python_version(),
         platform=asdict(task.settings) if task.settings else {},
     )

@@ -154,6 +154,24 @@ def named_claim() -> None:
     )
 
 
+@dsl.component(
+    base_image=IMAGE,
+    install_kfp_package=False,
+    task_config_passthroughs=[dsl.TaskConfigField.ENV],
+)
+def handing_on(names: list, config: dsl.TaskConfig) -> list:
+    import os
+
+    return [name for name in names if name in os.environ]
+
+
+@dsl.pipeline
+def handed_on() -> list:
+    task = handing_on(names=["PASSWORD", "COLOUR"]).set_env_variable("COLOUR", "blue")
+    kubernetes.use_secret_as_env(task, secret_name="login", secret_key_to_env={"key": "PASSWORD"})
+    return task.output
+
+
 @dsl.pipeline
 def timed() -> None:
     kubernetes.set_timeout(sleep_long(), 1)
@@ -221,6 +239,13 @@ def test_record_names_the_settings_without_values(play, store):
     assert [item.variable for item in settings.variables] == ["C"]
     assert [item.name for item in settings.volumes] == ["login", "plain"]
     assert recorded_settings({}) is None
+
+
+def test_variables_that_a_task_hands_on_are_not_its_own(play):
+    record = play(handed_on)
+    assert (record.state, record.error) == (State.SUCCEEDED, None)
+    assert record.outputs["parameters"]["Output"] == []
+    assert "dsl.TaskConfig (it is empty here) of handing-on" in record.notices[0]
 
 
 def test_optional_secret_may_be_missing(play):
