@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dalsegno.commit import COMMIT_VARIABLE
 from dalsegno.errors import ConfigurationError, InfrastructureError
 
 PROGRAMS = ("docker", "podman", "buildah")
@@ -62,14 +63,18 @@ def find_program(wanted: str = "") -> str:
 
 def build_command(program: str, family: str, image: str, plan: Plan) -> list[str]:
     """Write the command that builds a family's image from the checkout."""
-    arguments = {"BASE_IMAGE": plan.base_image, "VERSION": plan.version, "COMMIT": plan.commit}
+    arguments = {"BASE_IMAGE": plan.base_image, "COMMIT": plan.commit}
+    labels = {"title": f"dalsegno {family}", "version": plan.version, "revision": plan.commit}
     command = [program, "build", "--target", family, "--tag", image, "--file", "docker/Dockerfile"]
     for name, value in arguments.items():
         command += ["--build-arg", f"{name}={value}"] if value else []
+    for name, value in labels.items():
+        command += ["--label", f"org.opencontainers.image.{name}={value}"]
     for name, path in (plan.secrets or {}).items():
         command += ["--secret", f"id={name},src={path}"]
     command += ["--network", plan.network] if plan.network else []
-    command += ["--layers"] if program != "docker" else []
+    if program != "docker":  # these two keep layers by the text of an ENV, not by its value
+        command += ["--layers", "--env", f"{COMMIT_VARIABLE}={plan.commit}"]
     return [*command, "."]
 
 
