@@ -234,7 +234,7 @@ async def _create(engine: Engine, container: Container, name: str, group: int) -
 async def _start(engine: Engine, name: str, group: int, output: Output, on_start: Started) -> None:
     process = await asyncio.create_subprocess_exec(
         engine.path,
-        *("start", "--attach", "--sig-proxy=false", name),
+        *("start", "--attach", name),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=output.fd,
         stderr=output.fd,

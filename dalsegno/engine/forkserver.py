@@ -17,7 +17,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from dalsegno.engine.worker import die_with, enter_mounts, play
+from dalsegno.engine.descendants import adopt, end_own, has_children
+from dalsegno.engine.worker import die_with, end_descendants, enter_mounts, play
 
 # Keeps numpy and pyarrow from starting threads of their own when they are loaded.
 QUIET = {"OPENBLAS_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
@@ -95,8 +96,10 @@ class Forkserver:
         code = 1
         try:
             refused = enter_mounts(command["request"])
+            adopt()
             die_with(0)
             code = play(command["request"], refused)
+            end_descendants()
             sys.stdout.flush()
             sys.stderr.flush()
         finally:
@@ -109,11 +112,17 @@ class Forkserver:
             _say({"not_loaded": name, "error": str(error)})
 
     def _reap(self) -> None:
-        while self.children:
+        has_ended = False
+        while has_children():
             pid, status = os.waitpid(-1, os.WNOHANG)
             if not pid:
-                return
-            _say({"id": self.children.pop(pid), "exit_code": os.waitstatus_to_exitcode(status)})
+                break
+            if pid in self.children:  # else it is what a task left behind
+                code = os.waitstatus_to_exitcode(status)
+                _say({"id": self.children.pop(pid), "exit_code": code})
+                has_ended = True
+        if has_ended:
+            end_own(self.children)
 
 
 def _threads() -> int:
@@ -128,4 +137,6 @@ if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     from dalsegno.engine import executor  # noqa: F401 (the first thing that any task needs)
 
+    adopt()  # what a task that was killed leaves behind comes to this process
     Forkserver(socket.socket(fileno=int(sys.argv[1]))).serve()
+    end_own()

@@ -6,11 +6,13 @@ import asyncio
 import contextlib
 import json
 import os
+import secrets
 import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dalsegno.engine.descendants import Known, descendants, end, marked
 from dalsegno.engine.log import logged
 from dalsegno.engine.play import Outcome, Play, Started
 from dalsegno.engine.spec import lightweight_source
@@ -91,6 +93,7 @@ async def run_worker(
         on_start: Called with the process id.
         python: Interpreter to start; default: this one. It needs kfp, but not this package.
     """
+    mark = f"_DALSEGNO_WORKER={secrets.token_hex(8)}"
     async with logged(log_path) as output:
         process = await asyncio.create_subprocess_exec(
             python or sys.executable,
@@ -100,11 +103,13 @@ async def run_worker(
             stdin=asyncio.subprocess.PIPE,
             stdout=output.fd,
             stderr=output.fd,
-            env=environment,
+            env={**environment, **dict([mark.split("=")])},
             start_new_session=True,
         )
         output.leave()
         exit_code = await _wait(process, request, on_start)
+        if not Path(request["outcome"]).exists():
+            end(marked(mark))  # it was killed, so that it could not end what it had started
     return read_outcome(Path(request["outcome"]), exit_code)
 
 
@@ -144,11 +149,14 @@ def _died(exit_code: int) -> str:
 
 async def _end_group(process: asyncio.subprocess.Process) -> None:
     """End what is left of a task's process group, politely first if the task still runs."""
+    left: Known = {}
     if process.returncode is None:
+        left = descendants(process.pid)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGTERM)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(process.wait(), GRACE_SECONDS)
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
+    end(left)
     await process.wait()

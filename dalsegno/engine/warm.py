@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from dalsegno.engine.descendants import Known, descendants, end
 from dalsegno.engine.forkserver import QUIET
 from dalsegno.engine.log import logged
 from dalsegno.engine.play import Outcome, Started
@@ -152,13 +153,16 @@ async def _wait(pid: int, ended: Future[int], on_start: Started) -> int:
 
 
 async def _end_group(pid: int, ended: Future[int]) -> None:
+    left: Known = {}
     if not ended.done():
+        left = descendants(pid)
         with suppress(ProcessLookupError):
             os.killpg(pid, signal.SIGTERM)
         with suppress(TimeoutError):
             await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(ended)), GRACE_SECONDS)
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
+    end(left)
 
 
 def _needs_fresh_start(environment: dict[str, str]) -> bool:

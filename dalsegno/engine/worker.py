@@ -3,8 +3,9 @@
 Standard input stays open as long as the engine lives. When it closes, the engine is gone and the
 worker ends itself together with everything that it started (its process group).
 
-This file, `executor.py` and `mounts.py` also run by their paths, in an interpreter that has kfp and
-what a component named, but not this package: above their functions they import nothing else.
+This file, `executor.py`, `mounts.py` and `descendants.py` also run by their paths, in an
+interpreter that has kfp and what a component named, but not this package: above their functions
+they import nothing else.
 """
 
 from __future__ import annotations
@@ -26,8 +27,21 @@ def main() -> None:
     """Play the request that comes as the first line of standard input."""
     request = json.loads(sys.stdin.buffer.readline())
     refused = enter_mounts(request)
+    adopt()
     die_with(sys.stdin.fileno())
-    sys.exit(play(request, refused))
+    exit_code = play(request, refused)
+    end_descendants()
+    sys.exit(exit_code)
+
+
+def adopt() -> None:
+    """Keep what the task starts within reach, even daemons."""
+    _sibling("descendants").adopt()
+
+
+def end_descendants() -> None:
+    """End what the task started and left behind."""
+    _sibling("descendants").end_own()
 
 
 def enter_mounts(request: dict[str, Any]) -> dict[str, Any] | None:
@@ -52,7 +66,10 @@ def die_with(lifeline: int) -> None:
 
     def watch() -> None:
         os.read(lifeline, 1)
-        os.killpg(0, signal.SIGKILL)
+        try:
+            end_descendants()
+        finally:
+            os.killpg(0, signal.SIGKILL)
 
     threading.Thread(target=watch, name="lifeline", daemon=True).start()
 

@@ -241,3 +241,35 @@ def with_container() -> None:
 @dsl.pipeline
 def with_missing_module() -> None:
     import_missing()
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def leave_daemon(pid_file: str, ending: str) -> int:
+    import os
+    import signal
+    import subprocess
+    import time
+
+    daemon = subprocess.Popen(["sleep", "300"], start_new_session=True)
+    with open(pid_file, "w") as file:
+        file.write(str(daemon.pid))
+    if ending == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if ending == "forked" and os.fork():
+        os._exit(0)
+    if ending in ("forked", "stopped"):
+        time.sleep(300)
+    return 1
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def print_much() -> int:
+    for _ in range(1100):
+        print("x" * 65535)
+    print("the end")
+    return 1
+
+
+@dsl.pipeline
+def stopped_daemon(pid_file: str) -> None:
+    leave_daemon(pid_file=pid_file, ending="stopped")
