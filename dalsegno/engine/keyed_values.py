@@ -1,8 +1,9 @@
 """Secrets and config maps of a cluster, kept as files on this machine.
 
 A secret `NAME` is a folder `NAME/` with one file a key, as `kubectl create secret generic NAME
---from-file=NAME/` reads it, or a file `NAME.env` with `KEY=VALUE` lines, as `--from-env-file` does.
-The values go to the task and nowhere else: never into an error, a record or a log.
+--from-file=NAME/` reads it, or a file `NAME.env` with `KEY=VALUE` lines (quotes around a value and
+`export` before a key are dropped, as a shell would). The values go to the task and nowhere else:
+never into an error, a record or a log.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ class KeyedValues:
         if folder.is_dir():
             return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
         file = self.folder / f"{name}.env"
-        return _read_env_file(file, self.kind) if file.is_file() else {}
+        return _read_env_file(file) if file.is_file() else {}
 
     def _missing(self, name: str, key: str, path: str, known: str = "") -> NotFoundError:
         return NotFoundError(
@@ -112,16 +113,15 @@ def _check_key(kind: str, key: str) -> None:
         raise InputError(f"{kind}: got the key {key[:60]!r}, want letters, digits, '-', '_', '.'")
 
 
-def _read_env_file(path: Path, kind: str) -> dict[str, bytes]:
+def _read_env_file(path: Path) -> dict[str, bytes]:
     values = {}
     for number, line in enumerate(path.read_text("utf-8").splitlines(), start=1):
         text = line.strip().removeprefix("export ")
         if not text or text.startswith("#"):
             continue
         key, separator, value = text.partition("=")
-        if not separator:
-            raise InputError(f"{path}, line {number}: got no '=', want KEY=VALUE")
-        _check_key(kind, key.strip())
+        if not separator or not _KEY.fullmatch(key.strip()):  # may be part of a value: not shown
+            raise InputError(f"{path}, line {number}: got something else, want KEY=VALUE")
         values[key.strip()] = _unquoted(value.strip()).encode()
     return values
 

@@ -275,6 +275,21 @@ def test_secret_name_never_leaves_its_folder(play, name):
     assert "want lower-case letters" in record.error
 
 
+@pytest.mark.parametrize("line", [VALUE, f"{VALUE}+/=x"])
+def test_broken_file_is_told_without_its_text(play, folders, line):
+    (folders.secrets / "broken.env").write_text(f"# two lines\n{line}\n")
+    record = play(secret_as_env, secret="broken")
+    assert "broken.env, line 2: got something else, want KEY=VALUE" in record.error
+    assert VALUE not in record.error
+
+
+@pytest.mark.parametrize("text", [b"\xff\xfe", b"a\0b"])
+def test_bytes_are_files_but_no_variable(play, folders, text):
+    (folders.secrets / "login" / "key").write_bytes(text)
+    assert "want UTF-8 without NUL" in play(secret_as_env).error
+    assert play(as_volumes).outputs["parameters"]["Output"] == {"key": len(text)}
+
+
 def test_claim_is_gone_after_its_deletion(play, folders):
     play(with_claim)
     assert list(folders.volumes.iterdir()) == []
