@@ -233,12 +233,15 @@ def open_artifact_store(
 def _artifact_access(scheme: str, endpoint: str | None, settings: Settings) -> S3Access | None:
     known = endpoint or (_KFP_STORE if scheme == "minio" else S3Access.endpoint)
     pairs = (settings.s3_endpoint_rewrite or "").split(",")
-    here = dict(pair.strip().split("=", 1) for pair in pairs if pair).get(known)
-    access = settings.s3_access() or S3Access(known, secure=scheme == "s3")
+    here = dict(pair.strip().split("=", 1) for pair in pairs if pair.strip()).get(known)
+    access = settings.s3_access()
     if here:
         address = here.removeprefix("http://").removeprefix("https://")
-        return replace(access, endpoint=address, secure=here.startswith("https://"))
-    return access if settings.s3_access() or scheme == "minio" else None
+        is_secure = here.startswith("https://")
+        return replace(access or S3Access(), endpoint=address, secure=is_secure)
+    if settings.s3_endpoint or (scheme == "s3" and not endpoint):
+        return access
+    return replace(access or S3Access(), endpoint=known, secure=scheme == "s3")
 
 
 def _config_path() -> Path | None:

@@ -291,8 +291,8 @@ def _arguments(compiled: Pipeline, param: list[str], use_case: Path | None) -> d
     try:
         checked = compiled.arguments(given)
     except InputError as error:
-        command = f"dalsegno submit … {(error.next_command or '').partition('... ')[2]}".strip()
-        raise InputError(str(error), command) from error
+        option = (error.next_command or "").partition("... ")[2]
+        raise InputError(str(error), f"dalsegno submit … {option}" if option else None) from error
     return {name: checked[name] for name in given}
 
 

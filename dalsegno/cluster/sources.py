@@ -79,7 +79,14 @@ def read_run(sources: Sequence[Source], run_id: str, only: str | None = None) ->
         raise NotFoundError(
             f"run {run_id}: got no source that has it. Tried:\n  {tried}", "dalsegno cluster check"
         )
+    _sort(reading)
     return reading
+
+
+def _sort(reading: Reading) -> None:
+    """Put the tasks in the order in which they started."""
+    lines = sorted(reading.run.tasks.items(), key=lambda item: (item[1].started_at or "9", item[0]))
+    reading.run.tasks = dict(lines)
 
 
 def _note(reading: Reading, name: str) -> None:
