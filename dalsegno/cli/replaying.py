@@ -57,8 +57,12 @@ def register(app: typer.Typer) -> None:
 
 def replay(
     address: str = typer.Argument(
+        "",
         help="RUN/TASK[/ATTEMPT], or a part of it that no other has; RUN alone means its failed "
-        "task; or a capsule's FILE or folder."
+        "task; or a capsule's FILE or folder.",
+    ),
+    prediction: str = typer.Option(
+        "", "--prediction", metavar="ID", help="Let the model answer a logged prediction again."
     ),
     way: Way = typer.Option(
         Way.PROCESS, "--in", help="This process, or a container of the task's image."
@@ -95,6 +99,12 @@ def replay(
     """
     if pdb and listen is not None:
         raise InputError("replay: got --pdb and --listen, want one of them")
+    if bool(address) == bool(prediction):
+        raise InputError("replay: got none or both of RUN/TASK and --prediction, want one of them")
+    if prediction:
+        from dalsegno.cli.predicting import replay_prediction
+
+        return replay_prediction(prediction, pdb=pdb, listen=listen, as_json=as_json)
     if way is Way.CONTAINER and (pdb or listen is not None or current):
         raise InputError("replay: got --in container with --pdb, --listen or --current, want none")
     capsule, store = obtain(address, yes=yes, max_bytes=max_bytes)
@@ -104,6 +114,7 @@ def replay(
     else:
         outcome = play_in_process(capsule, pdb=pdb, listen=listen, current=current, quiet=as_json)
     finish(capsule, outcome, store, judged=verdict, as_json=as_json)
+    return None
 
 
 def obtain(

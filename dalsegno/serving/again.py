@@ -74,6 +74,7 @@ def play_prediction(
         InputError: Columns of it were not logged, being on the redaction list.
         InfrastructureError: The store no longer holds the model as it was.
     """
+    import dalsegno.encoding  # noqa: F401 (so that a debugger does not step through its import)
     from dalsegno.model import ScoringModel
 
     logged = history.find(store, prediction_id, log_folder)[0]
