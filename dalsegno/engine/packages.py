@@ -60,6 +60,11 @@ class Packages:
     options: tuple[str, ...] = ()
 
     @property
+    def shown(self) -> list[str]:
+        """The requirements as they may be shown: without a password in an address."""
+        return [_without_password(text) for text in self.requirements]
+
+    @property
     def key(self) -> str:
         """Name of their environment: the same for the same requirements, Python and kfp."""
         parts = [self.requirements, self.options, sys.version, metadata.version("kfp")]
@@ -117,7 +122,7 @@ async def make_environment(packages: Packages, tell: Callable[[str], None]) -> P
     folder.parent.mkdir(parents=True, exist_ok=True)
     async with _lock(folder.with_suffix(".lock")):
         if not python.exists():
-            tell(f"making an environment with {', '.join(packages.requirements)}")
+            tell(f"making an environment with {', '.join(packages.shown)}")
             await asyncio.to_thread(_remove, folder)
             partial = folder.with_name(f"{folder.name}.{os.getpid()}{_PARTIAL}")
             try:
@@ -156,7 +161,7 @@ async def _fill(folder: Path, packages: Packages) -> None:
     await _uv(packages, *venv)
     await _uv(packages, *install, "--", *packages.requirements)
     await _uv(packages, *install, "--no-deps", f"kfp=={metadata.version('kfp')}")
-    (folder / "requirements.txt").write_text("\n".join(packages.requirements) + "\n")
+    (folder / "requirements.txt").write_text("\n".join(packages.shown) + "\n")
 
 
 def _remove(folder: Path) -> None:
@@ -234,10 +239,10 @@ async def _uv(packages: Packages, *arguments: str) -> None:
             os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
     if process.returncode:
-        names = ", ".join(packages.requirements)
+        names = ", ".join(packages.shown)
         raise ConfigurationError(
             f"packages {names}: got no environment with them: {_reason(said.decode())}",
-            f"uv pip install --dry-run {shlex.join(packages.requirements)}",
+            f"uv pip install --dry-run {shlex.join(packages.shown)}",
         )
 
 
@@ -253,4 +258,8 @@ def _uv_variables() -> dict[str, str]:
 def _reason(said: str) -> str:
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     text = " ".join(line for line in lines if not line.startswith("Using Python"))
-    return re.sub(r"//[^@/\s]+@", "//***@", text)[:_REASON_LENGTH] or "uv gave no reason"
+    return _without_password(text)[:_REASON_LENGTH] or "uv gave no reason"
+
+
+def _without_password(text: str) -> str:
+    return re.sub(r"//[^@/\s]+@", "//***@", text)

@@ -164,13 +164,22 @@ def test_package_that_is_not_to_be_had_is_one_clear_error(store, cache):
     assert "\n" not in record.error
 
 
-def test_index_password_is_not_told(cache):
-    url = "https://user:hunter2@127.0.0.1:9/simple"
-    wanted = Packages((SMALL,), ("--default-index", url))
+ADDRESS = "https://user:hunter2@127.0.0.1:9"
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        pytest.param(Packages((SMALL,), ("--default-index", f"{ADDRESS}/simple")), id="index"),
+        pytest.param(Packages((f"mine @ {ADDRESS}/mine-1-py3-none-any.whl",)), id="requirement"),
+    ],
+)
+def test_password_in_an_address_is_not_told(cache, wanted):
+    told = []
     with pytest.raises(ConfigurationError) as caught:
-        asyncio.run(make_environment(wanted, print))
+        asyncio.run(make_environment(wanted, told.append))
     assert "127.0.0.1:9" in str(caught.value)
-    assert "hunter2" not in str(caught.value) + str(caught.value.next_command)
+    assert "hunter2" not in f"{caught.value}{caught.value.next_command}{told}"
 
 
 def test_environment_left_half_made_is_made_anew(cache):
