@@ -58,9 +58,9 @@ def diff(
 
 def changes_beside(store: Store, run: RunRecord, task: str) -> list[str]:
     """Return the lines that stand beside the failure of a task; none where nothing is known."""
-    from dalsegno.replay.failure import what_changed
+    from dalsegno.replay import failure
 
-    return what_changed(store, run, task)
+    return failure.what_changed(store, run, task, seconds=failure.BUDGET_SECONDS)
 
 
 def print_changes(store: Store, run: RunRecord, task: str) -> None:

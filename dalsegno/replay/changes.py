@@ -12,6 +12,7 @@ from dalsegno.replay.values import short
 _LISTED = 3
 _SMALLEST_NULL_SHARE = 0.005
 _SMALLEST_SHIFT = 0.05
+_SMALLEST_MOVE = 0.01
 _RARE_ROWS = 2
 
 
@@ -103,10 +104,10 @@ def _share_changes(old: Column, new: Column) -> Iterator[tuple[float, str]]:
 
 
 def _range_changes(old: Column, new: Column) -> Iterator[tuple[float, str]]:
-    if (old.low, old.high) != (new.low, new.high):
-        is_wider = bool(new.low < old.low or new.high > old.high)
+    beyond, within = _moved(old, new)
+    if beyond > _SMALLEST_MOVE or within > _SMALLEST_SHIFT:
         span = f"{_number(old.low)}..{_number(old.high)} -> {_number(new.low)}..{_number(new.high)}"
-        yield (40 + 30 * _beyond(old, new) if is_wider else 15), f"range {span}"
+        yield (40 + 30 * beyond if beyond > _SMALLEST_MOVE else 15), f"range {span}"
     if old.mean is not None and new.mean is not None:
         width = float(old.high) - float(old.low)
         shift = abs(new.mean - old.mean) / width if width else 0.0
@@ -115,13 +116,16 @@ def _range_changes(old: Column, new: Column) -> Iterator[tuple[float, str]]:
             yield min(65.0, 30 + 50 * shift), means
 
 
-def _beyond(old: Column, new: Column) -> float:
-    """Return how far a range reaches beyond the old one, 0-1 (1: its whole width, or a time)."""
-    if old.mean is None:
-        return 0.0
-    width = float(old.high) - float(old.low)
-    past = max(float(old.low) - float(new.low), float(new.high) - float(old.high))
-    return min(1.0, past / width) if width else 1.0
+def _moved(old: Column, new: Column) -> tuple[float, float]:
+    """Return how far the ends of a range moved outwards and inwards, in shares of its width."""
+    if (old.low, old.high) == (new.low, new.high):
+        return 0.0, 0.0
+    if old.mean is None or new.mean is None:  # times: any move is one
+        return (0.1, 0.0) if new.low < old.low or new.high > old.high else (0.0, 1.0)
+    outwards = max(float(old.low) - float(new.low), float(new.high) - float(old.high), 0.0)
+    inwards = max(float(new.low) - float(old.low), float(old.high) - float(new.high), 0.0)
+    width = float(old.high) - float(old.low) or outwards or inwards
+    return min(1.0, outwards / width), min(1.0, inwards / width)
 
 
 def _rows_weight(old: int, new: int) -> float:

@@ -1,19 +1,32 @@
-"""The few lines that say, beside a failure, what is another than in the last good run."""
+"""The few lines that say, beside a failure, what is another than in the last good run.
+
+They are found by a process of its own, which is ended when its time is over: what reads a large
+table cannot be left behind in a thread, for the interpreter would not end cleanly below it.
+"""
 
 from __future__ import annotations
 
+import json
 import logging
+import subprocess
+import sys
 import tempfile
-import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from dalsegno.replay.changes import Change
-from dalsegno.replay.diff import identity_changes, in_order, input_changes, side_of, summary
+from dalsegno.replay.diff import (
+    digest_changes,
+    identity_changes,
+    in_order,
+    input_changes,
+    side_of,
+    summary,
+)
 from dalsegno.replay.last_good import last_good
 from dalsegno.replay.recorded import fetch_into
-from dalsegno.runs.reader import read_task
+from dalsegno.runs.reader import find_run, read_task
 from dalsegno.runs.record import RunRecord
 from dalsegno.store import Store
 
@@ -35,64 +48,78 @@ def what_changed(
         task: Path of the failed task in its run.
         seconds: How long it may take.
     """
-    work = _Work(store, run, task, time.monotonic() + seconds)
-    thread = threading.Thread(target=work.run, name="diff", daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if thread.is_alive():
-        work.stop()
-        _log.debug("diff of %s/%s: not done in %s s", run.run_id, task, seconds)
-    return work.lines()
+    try:
+        with tempfile.TemporaryDirectory(prefix="dalsegno-") as folder:
+            output = _ask([store.uri, run.run_id, task, str(seconds), folder], seconds)
+        whole = output.rpartition("\n")[0].rpartition("\n")[2]
+        lines: list[str] = json.loads(whole) if whole else []
+    except Exception:  # it stands beside a failure, and must not hide it
+        _log.debug("diff of %s/%s left out", run.run_id, task, exc_info=True)
+        return []
+    return lines
 
 
-class _Work:
-    """A diff that may be left in the middle, with what it found by then."""
-
-    def __init__(self, store: Store, run: RunRecord, task: str, until: float) -> None:
-        self.store, self.record, self.task, self.until = store, run, task, until
-        self.changes: list[Change] = []
-        self.connection: Any = None
-        self.good_run = ""
-        self.same: str | None = None
-
-    def run(self) -> None:
+def _ask(arguments: list[str], seconds: float) -> str:
+    """Return what this module writes as a process of its own, by the end of its time."""
+    process = subprocess.Popen(  # noqa: S603
+        [sys.executable, "-P", "-m", "dalsegno.replay.failure", *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    with process:
         try:
-            with tempfile.TemporaryDirectory(prefix="dalsegno-") as folder:
-                self._compare(Path(folder))
-        except Exception:  # it stands beside a failure, and must not hide it
-            _log.debug("diff of %s/%s left out", self.record.run_id, self.task, exc_info=True)
+            output, errors = process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            output, errors = process.communicate()
+            _log.debug("diff of %s/%s: not done in %s s", *arguments[1:3], seconds)
+    if process.returncode > 0:
+        said = errors.decode(errors="replace")[-2000:]
+        _log.debug("diff of %s/%s left out: %s", *arguments[1:3], said)
+    return output.decode()
 
-    def stop(self) -> None:
-        """Interrupt what reads a large table."""
-        if self.connection is not None:
-            self.connection.interrupt()
 
-    def lines(self) -> list[str]:
-        """Write what was found, most telling first."""
-        if self.same:
-            return [self.same]
-        changes = in_order(list(self.changes))
-        if not changes:
-            return []
-        more = len(changes) - _LINES
-        shown = [f"  {change}" for change in changes[: _LINES if more <= 0 else _LINES - 1]]
-        rest = [f"  and {more + 1} more: dalsegno diff {self.record.run_id}/{self.task}"]
-        return [f"changed since {self.good_run}:", *shown, *(rest if more > 0 else [])]
+def main() -> None:
+    """Write the lines as JSON, first those that cost nothing, then all of them."""
+    uri, run_id, task, seconds, folder = sys.argv[1:]
+    store = _open(uri)
+    run = find_run(store, run_id)
+    for lines in _found(store, run, task, time.monotonic() + float(seconds), Path(folder)):
+        sys.stdout.write(json.dumps(lines) + "\n")
+        sys.stdout.flush()
 
-    def _compare(self, folder: Path) -> None:
-        good = last_good(self.store, self.record, self.task, until=self.until)
-        if good is None:
-            return
-        new = side_of(self.store, self.record, read_task(self.store, self.record, self.task))
-        old = side_of(self.store, *good)
-        self.good_run = old.run.run_id
-        self.changes += identity_changes(old, new)
-        fetch = fetch_into(folder, self.store, verify=False, most_bytes=_REMOTE_BYTES)
-        from dalsegno.replay.profile import connect
 
-        self.connection = connect()
-        for change in input_changes(old, new, fetch, self.connection):
-            self.changes.append(change)
-            if time.monotonic() > self.until:
-                return
-        self.same = summary(old, new, in_order(self.changes))
+def _open(uri: str) -> Store:
+    from dalsegno.settings import open_default_store
+    from dalsegno.store import open_store
+
+    return open_store(uri) if "://" not in uri else open_default_store()
+
+
+def _found(
+    store: Store, run: RunRecord, task: str, until: float, folder: Path
+) -> Iterator[list[str]]:
+    good = last_good(store, run, task, until=until)
+    if good is None:
+        return
+    old, new = side_of(store, *good), side_of(store, run, read_task(store, run, task))
+    known = list(identity_changes(old, new))
+    rough = [*known, *digest_changes(old, new)]
+    said = summary(old, new, in_order(rough))
+    yield [said] if said else _written(old.run.run_id, new.address, rough)
+    fetch = fetch_into(folder, store, verify=False, most_bytes=_REMOTE_BYTES)
+    exact = [*known, *input_changes(old, new, fetch)]
+    said = summary(old, new, in_order(exact))
+    yield [said] if said else _written(old.run.run_id, new.address, exact)
+
+
+def _written(good_run: str, address: str, changes: list[Change]) -> list[str]:
+    more = len(changes) - _LINES
+    shown = in_order(changes)[: _LINES if more <= 0 else _LINES - 1]
+    rest = [f"  and {more + 1} more: dalsegno diff {address}"] if more > 0 else []
+    return [f"changed since {good_run}:", *(f"  {change}" for change in shown), *rest]
+
+
+if __name__ == "__main__":
+    main()

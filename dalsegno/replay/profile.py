@@ -46,7 +46,7 @@ class Profile:
 
 
 def profile_of(path: Path, connection: Any = None) -> Profile:
-    """Profile a Parquet or CSV file; memory stays below 256 MiB.
+    """Profile a Parquet or CSV file; DuckDB takes at most 200 MB, whatever its size.
 
     Args:
         connection: DuckDB's, given where somebody may interrupt it.

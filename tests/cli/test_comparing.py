@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from dalsegno.cli import comparing, looking, resuming, running
 from dalsegno.errors import DalsegnoError, InputError, NotFoundError, TaskFailedError
+from dalsegno.replay import failure
 from dalsegno.store import Store
 
 _FLOW = """
@@ -47,6 +48,7 @@ def call(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
     """Call a command beside `flow.py` and `table.csv`; errors of ours are raised as they are."""
     monkeypatch.setenv("DALSEGNO_STORE_URI", store.uri)
     monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(failure, "BUDGET_SECONDS", 30)  # of a machine that does much at once
     monkeypatch.chdir(tmp_path)
     Path("flow.py").write_text(_FLOW)
     Path("table.csv").write_text(_GOOD)
