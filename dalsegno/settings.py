@@ -24,7 +24,7 @@ CONFIG_VARIABLE = "DALSEGNO_CONFIG"
 """Environment name of the path of the TOML file; empty means that none is read."""
 
 _FILE = "dalsegno.toml"
-_OTHER_VARIABLES = frozenset({CONFIG_VARIABLE, "DALSEGNO_COMMIT"})
+_OTHER_VARIABLES = frozenset({CONFIG_VARIABLE, "DALSEGNO_COMMIT", "DALSEGNO_SERVING_TOKEN"})
 _SQLITE = "sqlite:///"
 _PATHS = ("store_uri", "mlflow_uri", "secrets_dir", "config_maps_dir", "volumes_dir")
 _OF_THE_CLUSTER = ("kfp_", "mlmd_", "kubernetes_")  # a task has no business with them

@@ -147,11 +147,11 @@ async def _serve(
 def _http_server(service: Service) -> uvicorn.Server:
     import uvicorn
 
-    from dalsegno.serving.app import make_app
+    from dalsegno.serving.app import App
     from dalsegno.serving.connection import connection_class
 
     config = uvicorn.Config(
-        make_app(service),
+        App(service),
         http=connection_class(service.limits.arrival_seconds),
         ws="none",
         lifespan="off",

@@ -93,7 +93,7 @@ def test_server_asks_for_a_token(store: Store, tmp_path: Path, callers: Path) ->
         "other",
         log_path=tmp_path / "log",
         cache_dir=tmp_path / "cache",
-        environment={"DALSEGNO_STORE_URI": store.uri},
+        environment={"DALSEGNO_STORE_URI": store.uri, TOKEN_VARIABLE: "key-e"},
         options=["--callers", str(callers), "--grpc-port", "0"],
     ) as server:
         wait_until_ready(server.url)
@@ -104,6 +104,8 @@ def test_server_asks_for_a_token(store: Store, tmp_path: Path, callers: Path) ->
             assert client.get("/v2/models/titanic/ready").status_code == 200
             given = {"authorization": "Bearer key-a"}
             assert client.post(PATH, json=ROW, headers=given).status_code == 200
+            own = client.post(PATH, json=ROW, headers={"authorization": "Bearer key-e"})
+            assert own.status_code == 200
             other = client.post("/v2/models/other/infer", json=ROW, headers=given)
             assert (other.status_code, "want: titanic" in other.json()["error"]) == (403, True)
             metrics = client.get("/metrics").text
@@ -113,7 +115,7 @@ def test_server_asks_for_a_token(store: Store, tmp_path: Path, callers: Path) ->
         )
         assert _ask(server.rpc, (("authorization", "Bearer key-a"),)) is None
     line = (
-        'dalsegno_requests_total{endpoint="titanic",protocol="http",release="1",status="200"} 1.0'
+        'dalsegno_requests_total{endpoint="titanic",protocol="http",release="1",status="200"} 2.0'
     )
     assert line in metrics
     assert "key-" not in (tmp_path / "log").read_text() + metrics
