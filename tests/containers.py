@@ -15,6 +15,7 @@ import subprocess
 import sys
 import sysconfig
 import tarfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -73,6 +74,28 @@ def podman_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Podman]:
             yield Podman(image, _derive(image))
         except subprocess.CalledProcessError as error:
             pytest.skip(f"podman cannot run a container here: {error.stderr.strip()}")
+
+
+@pytest.fixture
+def docker_engine(
+    podman_engine: Podman, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Podman]:
+    """Let docker's client work on podman, through the service that speaks docker's API."""
+    if not shutil.which("docker"):
+        pytest.skip("docker's client is not installed")
+    address = f"unix://{tmp_path}/podman.sock"
+    service = subprocess.Popen([str(PODMAN), "system", "service", "--time=0", address])
+    monkeypatch.setenv("DOCKER_HOST", address)
+    try:
+        for _ in range(200):
+            asked = subprocess.run(["docker", "version"], capture_output=True, check=False)
+            if asked.returncode == 0:
+                break
+            time.sleep(0.1)
+        yield podman_engine
+    finally:
+        service.terminate()
+        service.wait()
 
 
 def podman(*arguments: str, text: str | None = None) -> str:

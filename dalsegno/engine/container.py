@@ -130,11 +130,13 @@ class Ended:
 
     Attributes:
         is_started: False: the command could not be executed at all.
+        message: What the engine says of it; docker alone does.
     """
 
     exit_code: int
     is_out_of_memory: bool
     is_started: bool
+    message: str = ""
 
 
 async def find_engine(wanted: str | None = None, network: str | None = None) -> Engine:
@@ -264,6 +266,7 @@ async def _inspect(engine: Engine, name: str) -> Ended:
         exit_code if is_started else exit_code or _NOT_STARTED,
         bool(state.get("OOMKilled")),
         is_started,
+        last_line(str(state["Error"])) if state.get("Error") else "",
     )
 
 

@@ -161,6 +161,7 @@ def _failure(ended: Ended, work: Play, memory_bytes: int | None) -> dict[str, An
         return None
     said = _last_words(work.log_path)
     if not ended.is_started:
+        said = ended.message or said
         said = match[0] if (match := _NOT_FOUND.search(said)) else said
         return {"type": "ContainerNotStarted", "message": f"the container did not start: {said}"}
     if ended.is_out_of_memory:

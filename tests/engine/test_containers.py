@@ -54,7 +54,7 @@ def log_of(store: Store, record: RunRecord, task: str = "run-script") -> str:
     return read_log(store, task_of(store, record, task))
 
 
-def test_artifacts_go_from_containers_to_containers_and_processes(play, store):
+def test_artifacts_go_from_containers_to_containers_and_processes(play, store, podman_engine):
     record = play(samples.chain)
     assert record.state is State.SUCCEEDED, record.error
     assert record.outputs["parameters"] == {"Output": "hello"}
@@ -68,12 +68,8 @@ def test_artifacts_go_from_containers_to_containers_and_processes(play, store):
     }
     assert read.executor_input["inputs"]["artifacts"]["data"]["artifacts"][0]["uri"] == uri
     assert [task.executor for task in (written, read)] == ["container", "container"]
-    assert task_of(store, record, "read-in-python").executor == "process"
-
-
-def test_record_keeps_both_images(play, store, podman_engine):
-    written = task_of(store, play(samples.chain), "write")
     assert (written.image, written.image_used) == ("tests", podman_engine.image)
+    assert task_of(store, record, "read-in-python").executor == "process"
 
 
 def test_lightweight_python_runs_in_its_image_when_asked(play, store):
@@ -229,6 +225,25 @@ def test_task_that_forks_and_dies_leaves_nothing(play, store):
     record = play(samples.script, script="setsid sleep 1000 & kill -KILL $$")
     assert record.state in {State.FAILED, State.SUCCEEDED}
     assert task_of(store, record).exit_code is not None
+
+
+def test_docker_client_does_the_same(docker_engine, store):
+    compiled = compile_object(samples.whole_in_containers)
+    executors = choose_executors(
+        compiled, "container", {"*": docker_engine.image}, engine="docker", network=NETWORK
+    )
+    record = run_pipeline(compiled, {"text": "x"}, store, executors=executors)
+    assert record.state is State.SUCCEEDED, record.error
+    assert "/minio/local" in record.outputs["parameters"]["Output"]
+
+
+def test_docker_exit_codes_are_believed(docker_engine, store):
+    compiled = compile_object(samples.script)
+    images = {"*": docker_engine.image}
+    executors = choose_executors(compiled, "auto", images, engine="docker", network=NETWORK)
+    arguments = {"script": "echo last words; exit 3"}
+    record = run_pipeline(compiled, arguments, store, executors=executors)
+    assert record.error == "the container ended with exit code 3: last words"
 
 
 def start(tmp_path: Path, store: Store, image: str, script: str) -> subprocess.Popen[str]:
