@@ -16,22 +16,6 @@ from dalsegno.errors import InputError
 
 SECRET, CONFIG_MAP, CLAIM, EMPTY = "secret", "config map", "volume", "empty folder"
 
-# Settings without a meaning on one machine, and what to call them.
-_UNUSED = {
-    "nodeSelector": "node selectors",
-    "tolerations": "tolerations",
-    "nodeAffinity": "node affinity",
-    "podAffinity": "pod affinity",
-    "imagePullSecret": "image pull secrets",
-    "imagePullPolicy": "image pull policy",
-    "initContainers": "init containers",
-    "enabledSharedMemory": "shared memory",
-    "podMetadata": "pod labels and annotations",
-    "securityContext": "security contexts (kept in containers alone)",
-}
-_PAUSE = "ARGO_DEBUG_PAUSE_"
-_MOST = 4
-
 
 @dataclass(frozen=True)
 class Variable:
@@ -120,40 +104,6 @@ def recorded_settings(platform: dict[str, Any]) -> Settings | None:
 def deadline_seconds(pipeline: Pipeline) -> int | None:
     """Return how long a run may take as a whole; None where nothing limits it."""
     return int(pipeline.platform.get("pipelineConfig", {}).get("activeDeadlineSeconds", 0)) or None
-
-
-def left_out(pipeline: Pipeline) -> list[str]:
-    """Name the settings of a pipeline that mean nothing on this machine, in one line."""
-    found: dict[str, list[str]] = {}
-    executors = pipeline.platform.get("deploymentSpec", {}).get("executors", {})
-    for label, config in executors.items():
-        for key, name in _UNUSED.items():
-            if config.get(key):
-                found.setdefault(name, []).append(label.removeprefix("exec-"))
-    for label, executor in pipeline.spec.get("deploymentSpec", {}).get("executors", {}).items():
-        container = executor.get("container", {})
-        if container.get("resources"):
-            name = "resources (kept in containers alone)"
-            found.setdefault(name, []).append(label.removeprefix("exec-"))
-        if any(item["name"].startswith(_PAUSE) for item in container.get("env", [])):
-            found.setdefault("debug pauses", []).append(label.removeprefix("exec-"))
-    for component in pipeline.spec.get("components", {}).values():
-        parameters = component.get("inputDefinitions", {}).get("parameters", {}).values()
-        if any(item.get("parameterType") == "TASK_CONFIG" for item in parameters):
-            label = component.get("executorLabel", "")
-            name = "the contents of dsl.TaskConfig (it is empty here)"
-            found.setdefault(name, []).append(label.removeprefix("exec-"))
-    if pipeline.platform.get("pipelineConfig", {}).get("resourceTtlOnCompletion"):
-        found["time to live after completion"] = ["the run"]
-    if not found:
-        return []
-    named = "; ".join(f"{name} of {_shown(labels)}" for name, labels in found.items())
-    return [f"without a meaning on this machine, left out: {named}"]
-
-
-def _shown(labels: list[str]) -> str:
-    more = f" and {len(labels) - _MOST} more" if len(labels) > _MOST else ""
-    return ", ".join(labels[:_MOST]) + more
 
 
 def applied_to_pod(component: dict[str, Any]) -> set[str]:

@@ -17,9 +17,10 @@ from dalsegno.engine.choice import choose_executors
 from dalsegno.engine.context import Context, Listener, Lookup, TaskEvent
 from dalsegno.engine.executors import Executors
 from dalsegno.engine.graph import run_graph
+from dalsegno.engine.left_out import left_out
 from dalsegno.engine.limits import task_warnings, warnings_for
 from dalsegno.engine.local_platform import Folders, LocalPlatform
-from dalsegno.engine.platform import deadline_seconds, left_out
+from dalsegno.engine.platform import deadline_seconds
 from dalsegno.engine.preload import heavy_modules
 from dalsegno.engine.resolve import Result, Scope
 from dalsegno.engine.spec import Pipeline

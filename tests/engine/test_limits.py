@@ -6,8 +6,8 @@ import pytest
 from kfp import dsl, kubernetes
 
 from dalsegno.cli.pipelines import compile_object
+from dalsegno.engine.left_out import left_out
 from dalsegno.engine.limits import ARGUMENT_BYTES, input_warnings, task_warnings, warnings_for
-from dalsegno.engine.platform import left_out
 from dalsegno.runs.record import State
 
 IMAGE = "python:3.11"

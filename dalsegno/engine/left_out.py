@@ -1,0 +1,57 @@
+"""Names what a pipeline asks of a cluster and one machine has no meaning for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dalsegno.engine.spec import Pipeline
+
+_SETTINGS = {
+    "nodeSelector": "node selectors",
+    "tolerations": "tolerations",
+    "nodeAffinity": "node affinity",
+    "podAffinity": "pod affinity",
+    "imagePullSecret": "image pull secrets",
+    "imagePullPolicy": "image pull policy",
+    "initContainers": "init containers",
+    "enabledSharedMemory": "shared memory",
+    "podMetadata": "pod labels and annotations",
+    "securityContext": "security contexts (kept in containers alone)",
+}
+_PAUSE = "ARGO_DEBUG_PAUSE_"
+_MOST = 4
+
+
+def left_out(pipeline: Pipeline) -> list[str]:
+    """Name the settings of a pipeline that mean nothing on this machine, in one line."""
+    found: dict[str, dict[str, None]] = {}
+    for name, label in _unused(pipeline):
+        found.setdefault(name, {})[label.removeprefix("exec-")] = None
+    if not found:
+        return []
+    named = "; ".join(f"{name} of {_shown(list(labels))}" for name, labels in found.items())
+    return [f"without a meaning on this machine, left out: {named}"]
+
+
+def _unused(pipeline: Pipeline) -> Iterator[tuple[str, str]]:
+    """Yield what is unused and the label of the executor that asks for it."""
+    for label, config in pipeline.platform.get("deploymentSpec", {}).get("executors", {}).items():
+        yield from ((name, label) for key, name in _SETTINGS.items() if config.get(key))
+    for label, executor in pipeline.spec.get("deploymentSpec", {}).get("executors", {}).items():
+        container = executor.get("container", {})
+        if container.get("resources"):
+            yield "resources (kept in containers alone)", label
+        if any(item["name"].startswith(_PAUSE) for item in container.get("env", [])):
+            yield "debug pauses", label
+    for component in pipeline.spec.get("components", {}).values():
+        parameters = component.get("inputDefinitions", {}).get("parameters", {}).values()
+        if any(item.get("parameterType") == "TASK_CONFIG" for item in parameters):
+            label = component.get("executorLabel", "")
+            yield "the contents of dsl.TaskConfig (it is empty here)", label
+    if pipeline.platform.get("pipelineConfig", {}).get("resourceTtlOnCompletion"):
+        yield "time to live after completion", "the run"
+
+
+def _shown(labels: list[str]) -> str:
+    more = f" and {len(labels) - _MOST} more" if len(labels) > _MOST else ""
+    return ", ".join(labels[:_MOST]) + more
