@@ -168,9 +168,7 @@ def _request(store: Store, live: Release) -> dict[str, Any]:
     inputs = json.loads(store.get(f"{live.model_key}/signature.json"))["inputs"]
     row = json.loads(store.get(f"{live.model_key}/example.json"))["rows"][0]
     return {
-        "inputs": [
-            {**item, "shape": [1, 1], "data": [_plain(row.get(item["name"]))]} for item in inputs
-        ]
+        "inputs": [{**item, "shape": [1, 1], "data": [row.get(item["name"])]} for item in inputs]
     }
 
 
