@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 
 import dalsegno.engine.mounts
+from tests.mounting import needs_mounts
+
+pytestmark = needs_mounts
 
 READ = """
 import importlib.util, json, os, sys

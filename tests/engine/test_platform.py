@@ -11,6 +11,7 @@ from dalsegno.engine.platform import recorded_settings
 from dalsegno.engine.run import run_pipeline
 from dalsegno.runs.reader import read_task
 from dalsegno.runs.record import State
+from tests.mounting import needs_mounts
 
 IMAGE = "python:3.11"
 VALUE = "s3cr3t-7f3a"
@@ -212,8 +213,8 @@ def everything_in(folder: Path) -> bytes:
         pytest.param(secret_as_env, {}, {"PASSWORD": len(VALUE)}, id="folder"),
         pytest.param(secret_as_env, {"secret": "named"}, {"PASSWORD": len(VALUE)}, id="env-file"),
         pytest.param(named_by_task, {}, {"PASSWORD": len(VALUE)}, id="named-by-task"),
-        pytest.param(as_volumes, {}, {"key": len(VALUE)}, id="volume"),
-        pytest.param(with_claim, {}, {"file": 4}, id="claim"),
+        pytest.param(as_volumes, {}, {"key": len(VALUE)}, id="volume", marks=needs_mounts),
+        pytest.param(with_claim, {}, {"file": 4}, id="claim", marks=needs_mounts),
         pytest.param(field, {}, "kubeflow", id="field-path"),
         pytest.param(label, {}, "rocket", id="label"),
     ],
@@ -224,13 +225,14 @@ def test_setting_reaches_the_task(play, pipeline, arguments, output):
     assert record.outputs["parameters"]["Output"] == output
 
 
-@pytest.mark.parametrize("pipeline", [secret_as_env, as_volumes])
+@pytest.mark.parametrize("pipeline", [secret_as_env, pytest.param(as_volumes, marks=needs_mounts)])
 def test_value_of_secret_is_kept_nowhere(play, store, pipeline):
     record = play(pipeline)
     assert record.state is State.SUCCEEDED
     assert VALUE.encode() not in everything_in(Path(store.uri))
 
 
+@needs_mounts
 def test_record_names_the_settings_without_values(play, store):
     record = play(as_volumes)
     kept = read_task(store, record, "list-folder").platform
@@ -248,6 +250,7 @@ def test_variables_that_a_task_hands_on_are_not_its_own(play):
     assert "dsl.TaskConfig (it is empty here) of handing-on" in record.notices[0]
 
 
+@needs_mounts
 def test_optional_secret_may_be_missing(play):
     record = play(optional_secret)
     assert (record.state, record.error) == (State.SUCCEEDED, None)
@@ -283,6 +286,7 @@ def test_broken_file_is_told_without_its_text(play, folders, line):
     assert VALUE not in record.error
 
 
+@needs_mounts
 @pytest.mark.parametrize("text", [b"\xff\xfe", b"a\0b"])
 def test_bytes_are_files_but_no_variable(play, folders, text):
     (folders.secrets / "login" / "key").write_bytes(text)
@@ -290,6 +294,7 @@ def test_bytes_are_files_but_no_variable(play, folders, text):
     assert play(as_volumes).outputs["parameters"]["Output"] == {"key": len(text)}
 
 
+@needs_mounts
 def test_claim_is_gone_after_its_deletion(play, folders):
     play(with_claim)
     assert list(folders.volumes.iterdir()) == []
@@ -308,6 +313,7 @@ def test_claim_that_exists_is_not_made_again(play):
     assert "volume 'mine': got one already at" in play(named_claim).error
 
 
+@needs_mounts
 def test_folder_can_be_mounted_over_the_scratch_folder(play):
     record = play(over_tmp)
     assert (record.state, record.error) == (State.SUCCEEDED, None)
@@ -322,6 +328,7 @@ def test_deleting_no_claim_fails(play):
     assert "volume 'none': got nothing" in play(delete_given, name="none").error
 
 
+@needs_mounts
 def test_claim_that_was_not_there_is_told(play, folders):
     record = play(sub_path)
     assert (record.state, record.error) == (State.SUCCEEDED, None)
