@@ -35,6 +35,7 @@ class Environment(StrEnum):
     """Which interpreter and packages a replay gets."""
 
     HERE = "here"
+    IMAGE = "image"
 
 
 class OptionalPort(TyperCommand):
@@ -79,6 +80,11 @@ def replay(
         max=65535,
         help=f"Wait for an IDE on 127.0.0.1 (default: {DEFAULT_PORT}; 0: any free port).",
     ),
+    env: Environment = typer.Option(
+        Environment.HERE,
+        "--env",
+        help="Packages: of this environment, or of the task's image (made once by uv, and kept).",
+    ),
     current: bool = typer.Option(
         False, "--current", help="Play the function as its file has it now, edited or not."
     ),
@@ -111,6 +117,8 @@ def replay(
     tell_capsule(capsule)
     if way is Way.CONTAINER:
         outcome = play_in_container(capsule, image_map)
+    elif env is Environment.IMAGE:
+        outcome = play_with_image_packages(capsule, pdb=pdb, listen=listen, current=current)
     else:
         outcome = play_in_process(capsule, pdb=pdb, listen=listen, current=current, quiet=as_json)
     finish(capsule, outcome, store, judged=verdict, as_json=as_json)
@@ -257,11 +265,28 @@ def play_in_container(capsule: Capsule, image_map: list[str]) -> Replayed:
     )
 
 
-def write_configurations(capsule: Capsule) -> None:
+def play_with_image_packages(
+    capsule: Capsule, *, pdb: bool, listen: int | None, current: bool
+) -> Replayed:
+    """Play a capsule with an interpreter that has the packages of the task's image."""
+    from dalsegno.replay.image_environment import code_path, image_python, play_with
+
+    python = image_python(capsule, tell)
+    tell(f"python   {shown(python)}")
+    write_configurations(capsule, str(python), {"PYTHONPATH": str(code_path())})
+    options = ["--pdb"] * pdb + ["--current"] * current
+    if listen is not None:
+        options.append(f"--listen={listen}")
+    return play_with(python, capsule, options)
+
+
+def write_configurations(
+    capsule: Capsule, python: str = sys.executable, variables: dict[str, str] | None = None
+) -> None:
     """Write what VS Code and PyCharm start a replay with, into the capsule's folder."""
     from dalsegno.replay.ide import write_configurations as write
 
-    write(capsule)
+    write(capsule, python, variables or {})
 
 
 def finish(

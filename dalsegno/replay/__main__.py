@@ -5,6 +5,7 @@ An error of the task leaves this program as it was raised, so that any debugger 
 
 from __future__ import annotations
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -33,15 +34,13 @@ def replay(arguments: list[str]) -> None:
         InputError: It is none, was changed, or came from elsewhere and nobody agreed to its code.
     """
     from dalsegno.replay.capsule import open_capsule
-    from dalsegno.replay.debugger import stop_in_ide
+    from dalsegno.replay.debugger import stop_in_ide, stop_in_pdb
     from dalsegno.replay.play import play, prepare_replay
     from dalsegno.replay.shelf import is_trusted, trust
 
-    names = [name for name in arguments if name not in {"--yes", "--current"}]
-    if len(names) != 1:
-        raise InputError(f"dalsegno.replay: got {len(names)} capsules, want one folder")
-    capsule = open_capsule(Path(names[0]).absolute())
-    if "--yes" in arguments:
+    options = _parser().parse_args(arguments)
+    capsule = open_capsule(options.capsule.absolute())
+    if options.yes:
         trust(capsule)
     if not is_trusted(capsule):
         raise InputError(
@@ -54,11 +53,42 @@ def replay(arguments: list[str]) -> None:
         raised.append(error)
         stop_in_ide(error)
 
-    prepared = prepare_replay(capsule, current="--current" in arguments)
-    outcome = play(prepared, stop, is_logged=False)
+    prepared = prepare_replay(capsule, _tell, current=options.current)
+    if options.listen is not None:
+        _wait(options.listen)
+    if options.folder_to:  # started by the command line, which reads the outcome
+        options.folder_to.write_text(str(prepared.outcome.folder))
+        on_error = stop_in_pdb if options.pdb else stop if options.listen is not None else None
+        play(prepared, on_error, is_logged=on_error is None)
+        return
+    outcome = play(prepared, stop_in_pdb if options.pdb else stop, is_logged=False)
     if raised:
         raise raised[0]
-    sys.stderr.write(f"replay {outcome.number}: passes, outputs in {outcome.folder / 'outputs'}\n")
+    _tell(f"replay {outcome.number}: passes, outputs in {outcome.folder / 'outputs'}")
+
+
+def _wait(port: int) -> None:
+    from dalsegno.replay import debugger
+
+    host, port = debugger.listen(port)
+    _tell(f"waiting  for an IDE at {host}:{port}")
+    debugger.wait_for_ide()
+
+
+def _tell(line: str) -> None:
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="dalsegno.replay", description="Play a capsule here.")
+    parser.add_argument("capsule", type=Path, help="Folder of a capsule.")
+    parser.add_argument("--yes", action="store_true", help="Play code from elsewhere unasked.")
+    parser.add_argument("--current", action="store_true", help="Play the function as it is now.")
+    parser.add_argument("--pdb", action="store_true", help="Stop where the task fails.")
+    parser.add_argument("--listen", type=int, help="Wait for an IDE at this port; 0: any.")
+    parser.add_argument("--folder-to", type=Path, help=argparse.SUPPRESS)
+    return parser
 
 
 if __name__ == "__main__":

@@ -22,15 +22,12 @@ from dalsegno.replay.capsule import (
     open_capsule,
 )
 from dalsegno.replay.fetch import fetch_inputs
+from dalsegno.replay.log import ignore
 from dalsegno.replay.stamps import stamps_of, write_stamps
 from dalsegno.runs.environment import read_environment
 from dalsegno.runs.record import RunRecord, TaskRecord, to_json
 from dalsegno.store import Store
 from dalsegno.store.base import remove
-
-
-def ignore(_: str) -> None:
-    """Tell nobody."""
 
 
 def build_capsule(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
@@ -13,16 +14,23 @@ from dalsegno.replay.play import STORE_VARIABLE
 
 PORT = 5678
 MODULE = "dalsegno.replay"
+_NONE: Mapping[str, str] = {}
 
 
-def write_configurations(capsule: Capsule) -> list[Path]:
+def write_configurations(
+    capsule: Capsule, python: str = sys.executable, variables: Mapping[str, str] = _NONE
+) -> list[Path]:
     """Write `.vscode/launch.json` and `.run/replay.run.xml` into the capsule's folder.
 
-    Both start `python -P -m dalsegno.replay CAPSULE` with this interpreter, in this directory.
+    Both start `python -P -m dalsegno.replay CAPSULE` in this directory.
+
+    Args:
+        python: The interpreter.
+        variables: Environment variables that it needs.
     """
     texts = {
-        ".vscode/launch.json": json.dumps(launch_json(capsule), indent=2) + "\n",
-        ".run/replay.run.xml": pycharm_xml(capsule) + "\n",
+        ".vscode/launch.json": json.dumps(launch_json(capsule, python, variables), indent=2) + "\n",
+        ".run/replay.run.xml": pycharm_xml(capsule, python, variables) + "\n",
     }
     paths = [capsule.folder / name for name in texts]
     for path, text in zip(paths, texts.values(), strict=True):
@@ -31,7 +39,9 @@ def write_configurations(capsule: Capsule) -> list[Path]:
     return paths
 
 
-def launch_json(capsule: Capsule) -> dict[str, Any]:
+def launch_json(
+    capsule: Capsule, python: str = sys.executable, variables: Mapping[str, str] = _NONE
+) -> dict[str, Any]:
     """Return the configurations for VS Code: start the replay, or attach to one that listens."""
     name = f"{capsule.manifest.task}/{capsule.manifest.attempt}"
     start = {
@@ -40,10 +50,10 @@ def launch_json(capsule: Capsule) -> dict[str, Any]:
         "request": "launch",
         "module": MODULE,
         "args": [str(capsule.folder)],
-        "python": sys.executable,
+        "python": python,
         "pythonArgs": ["-P"],
         "cwd": str(Path.cwd()),
-        "env": _environment(capsule),
+        "env": {**_environment(capsule), **variables},
         "console": "integratedTerminal",
         "justMyCode": False,
     }
@@ -57,20 +67,22 @@ def launch_json(capsule: Capsule) -> dict[str, Any]:
     return {"version": "0.2.0", "configurations": [start, attach]}
 
 
-def pycharm_xml(capsule: Capsule) -> str:
+def pycharm_xml(
+    capsule: Capsule, python: str = sys.executable, variables: Mapping[str, str] = _NONE
+) -> str:
     """Return the run configuration for PyCharm."""
     component = Element("component", name="ProjectRunConfigurationManager")
     title = f"Replay {capsule.manifest.task.replace('/', ' ')} {capsule.manifest.attempt}"
     configuration = SubElement(
         component, "configuration", name=title, type="PythonConfigurationType", factoryName="Python"
     )
-    variables = SubElement(configuration, "envs")
-    for name, value in _environment(capsule).items():
-        SubElement(variables, "env", name=name, value=value)
+    envs = SubElement(configuration, "envs")
+    for name, value in {**_environment(capsule), **variables}.items():
+        SubElement(envs, "env", name=name, value=value)
     options = {
         "INTERPRETER_OPTIONS": "-P",
         "PARENT_ENVS": "true",
-        "SDK_HOME": sys.executable,
+        "SDK_HOME": python,
         "WORKING_DIRECTORY": str(Path.cwd()),
         "IS_MODULE_SDK": "false",
         "ADD_CONTENT_ROOTS": "false",

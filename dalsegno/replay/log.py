@@ -32,6 +32,10 @@ class _Tee:
         return getattr(self._stream, name)
 
 
+def ignore(_: str) -> None:
+    """Tell nobody."""
+
+
 @contextlib.contextmanager
 def logged(path: Path) -> Iterator[None]:
     """Keep what Python code writes to standard output and error in a file, and show it as well."""

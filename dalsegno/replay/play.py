@@ -16,10 +16,9 @@ from typing import Any
 from dalsegno.engine.executor import describe_error, prepare
 from dalsegno.engine.outputs import collect_parameters
 from dalsegno.errors import InputError
-from dalsegno.replay.build import ignore
 from dalsegno.replay.capsule import Capsule
 from dalsegno.replay.code import Code, load_code
-from dalsegno.replay.log import logged
+from dalsegno.replay.log import ignore, logged
 from dalsegno.replay.outcome import Replayed, new_replay, write_outcome
 from dalsegno.replay.places import inputs_of, outputs_in
 from dalsegno.replay.surroundings import platform_variables

@@ -45,6 +45,15 @@ def play_in_child(started: Replayed, play: Callable[[], object]) -> Replayed:
     code = os.waitstatus_to_exitcode(status)
     if code in (_STOPPED, -signal.SIGINT):
         raise KeyboardInterrupt
+    return kept_outcome(started, code)
+
+
+def kept_outcome(started: Replayed, code: int) -> Replayed:
+    """Return the outcome that an ended process kept; one that kept none did not end by itself.
+
+    Args:
+        code: Its exit code, negative when a signal ended it.
+    """
     with contextlib.suppress(NotFoundError):
         return read_outcome(started.folder)
     ended = process.read_outcome(started.folder / "none", code)

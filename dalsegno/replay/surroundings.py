@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from dalsegno.engine.local_platform import Folders, LocalPlatform
-from dalsegno.engine.platform import recorded_settings
-from dalsegno.engine.play import Play
 from dalsegno.errors import DalsegnoError
 from dalsegno.replay.capsule import Capsule
+
+if TYPE_CHECKING:
+    from dalsegno.engine.local_platform import LocalPlatform
+    from dalsegno.engine.play import Play
 
 
 def platform_variables(capsule: Capsule, tell: Callable[[str], None]) -> dict[str, str]:
@@ -22,6 +24,10 @@ def platform_variables(capsule: Capsule, tell: Callable[[str], None]) -> dict[st
     Args:
         tell: Told, in a line, what is not to be had; the task then goes without.
     """
+    if not capsule.record.platform:
+        return {}
+    from dalsegno.engine.platform import recorded_settings
+
     settings = recorded_settings(capsule.record.platform)
     if settings is None or not (settings.variables or settings.field_paths):
         return {}
@@ -38,6 +44,8 @@ def platform_variables(capsule: Capsule, tell: Callable[[str], None]) -> dict[st
 
 def apply_platform(work: Play, capsule: Capsule, tell: Callable[[str], None]) -> None:
     """Give a container what platform settings ask for."""
+    from dalsegno.engine.platform import recorded_settings
+
     settings = recorded_settings(capsule.record.platform)
     if settings is None or capsule.manifest.store_uri is None:
         return
@@ -48,6 +56,7 @@ def apply_platform(work: Play, capsule: Capsule, tell: Callable[[str], None]) ->
 
 
 def _platform(tell: Callable[[str], None]) -> LocalPlatform:
+    from dalsegno.engine.local_platform import Folders, LocalPlatform
     from dalsegno.settings import load_settings, open_default_store
 
     settings = load_settings()

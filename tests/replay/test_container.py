@@ -11,8 +11,8 @@ from dalsegno.cli.pipelines import compile_object
 from dalsegno.engine.choice import choose_executors
 from dalsegno.engine.run import run_pipeline
 from dalsegno.errors import InputError, NotFoundError
-from dalsegno.replay.build import ignore
 from dalsegno.replay.container import play_in_container
+from dalsegno.replay.log import ignore
 from dalsegno.replay.outcome import Replayed
 from dalsegno.replay.play import prepare_replay
 from dalsegno.replay.recorded import fetch_into
