@@ -36,14 +36,17 @@ class Wanted:
         return self.percent is not None or self.shadow
 
 
-def check(wanted: Wanted, model: str) -> None:
+def check(wanted: Wanted, model: str, urls: list[str]) -> None:
     """Check that the options fit together, before anything is released.
 
     Raises:
         InputError: They do not.
     """
     from dalsegno.serving.conditions import read_conditions
+    from dalsegno.serving.replicas import read_address
 
+    for url in urls:
+        read_address(url)
     if wanted.shadow and wanted.percent:
         raise InputError(f"--shadow: got --canary {wanted.percent} too, want one of them")
     if wanted.key and not wanted.is_canary:
@@ -79,6 +82,27 @@ def release(
         if not wanted.when:
             return made
     return _conclude(store, wanted, quiet=quiet)
+
+
+def wait_for(urls: list[str], release: Release, timeout_seconds: float) -> bool:
+    """Wait until every replica follows a release, and say how many do; returns whether all do."""
+    from dalsegno.serving.replicas import Replicas, wait_for_replicas
+
+    def tell(found: Replicas) -> None:
+        total = len(found.ready) + len(found.behind)
+        behind = "".join(f"; {address}: {said}" for address, said in found.behind.items())
+        sys.stderr.write(
+            f"{len(found.ready)} of {total} replicas follow release {found.release}{behind}\n"
+        )
+
+    found = wait_for_replicas(
+        urls,
+        release.endpoint,
+        release.number,
+        timeout_seconds=timeout_seconds,
+        on_count=tell,
+    )
+    return found.is_done
 
 
 def _latest(store: Store, endpoint: str) -> int:

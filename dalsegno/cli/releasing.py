@@ -79,7 +79,12 @@ def promote(
     when: str = typer.Option(
         "", metavar="CONDITIONS", help="Promote the canary when these hold, or else stop it."
     ),
-    timeout: float = typer.Option(3600.0, min=0, help="Seconds to wait for --when's evidence."),
+    timeout: float = typer.Option(
+        3600.0, min=0, help="Seconds to wait for --when's evidence, and for --wait."
+    ),
+    wait: list[str] = typer.Option(
+        [], metavar="URL", help="Wait until this server's replicas follow; repeatable."
+    ),
     reason: str = typer.Option("promoted by hand", help="Why, in a few words."),
     who: str = typer.Option("", help="Who releases; default: your user name."),
     expected: int | None = typer.Option(
@@ -98,10 +103,11 @@ def promote(
     from dalsegno.settings import open_default_store
 
     wanted = trying.Wanted(endpoint, canary, shadow, key, when, timeout, reason, who or user_name())
-    trying.check(wanted, model)
+    trying.check(wanted, model, wait)
     release = trying.release(open_default_store(), wanted, model, expected, quiet=as_json)
     _print_release(release, as_json=as_json)
-    if when and release.state != "promoted":
+    followed = trying.wait_for(wait, release, timeout) if wait else True
+    if not followed or (when and release.state != "promoted"):
         raise typer.Exit(1)
 
 

@@ -1,149 +1,128 @@
-"""Asks every replica of a server what it serves."""
+"""Counts the replicas of a server that answer with a release."""
 
 from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 
-from dalsegno.errors import InfrastructureError, InputError
+from dalsegno.errors import InputError
 
+_POLL_SECONDS = 0.1
 _TIMEOUT_SECONDS = 5.0
-_POLL_SECONDS = 0.2
-_AT_ONCE = 16
 
 
 @dataclass(frozen=True)
-class ReplicaStatus:
-    """What one replica says of an endpoint.
+class Replicas:
+    """How far a release has come.
 
     Attributes:
-        url: Where it listens.
-        release: Number of the newest release that it has taken over, None if none or unknown.
-        trouble: Why it has not the newest one, or why it did not answer; None if all is well.
-        serving: By role the release that answers, with digest and threshold.
-        canary_percent: Share of the callers that the canary answers (0-100).
+        release: Its number.
+        ready: Addresses that follow it.
+        behind: Addresses that do not, with what they said.
     """
 
-    url: str
-    release: int | None
-    trouble: str | None
-    serving: Mapping[str, Any]
-    canary_percent: int = 0
+    release: int
+    ready: list[str]
+    behind: dict[str, str]
+
+    @property
+    def is_done(self) -> bool:
+        """Whether every replica follows it."""
+        return bool(self.ready) and not self.behind
 
 
-def replicas_of(url: str) -> list[str]:
-    """Return the URL of every address behind a name, as a headless Service has them.
-
-    Raises:
-        InputError: It is no HTTP URL.
-        InfrastructureError: The name has no address.
-    """
-    parts = urlsplit(url)
-    if parts.scheme != "http" or not parts.hostname:
-        raise InputError(f"url: got {url[:100]!r}, want http://HOST:PORT")
-    port = parts.port or 80
-    try:
-        found = socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
-    except OSError as error:
-        raise InfrastructureError(f"url {url}: got {error}, want a name with addresses") from error
-    hosts = {(family, str(address[0])) for family, _, _, _, address in found}
-    if parts.hostname == "localhost":  # one replica with two addresses
-        return [url.rstrip("/")]
-    return sorted(
-        f"http://[{host}]:{port}" if family == socket.AF_INET6 else f"http://{host}:{port}"
-        for family, host in hosts
-    )
-
-
-def ask_status(url: str, endpoint: str, token: str | None = None) -> ReplicaStatus:
-    """Ask one replica; one that does not answer is told of in `trouble`.
-
-    Args:
-        url: Where it listens.
-        endpoint: Name of the endpoint.
-        token: That it asks for, if it does.
-    """
-    headers = {"authorization": f"Bearer {token}"} if token else {}
-    try:
-        answer = httpx.get(
-            f"{url}/v2/models/{endpoint}/status",
-            headers=headers,
-            timeout=_TIMEOUT_SECONDS,
-            trust_env=False,
-        )
-        said = answer.json()
-        if not answer.is_success:
-            return ReplicaStatus(url, None, str(said.get("error", answer.status_code)), {})
-        return ReplicaStatus(
-            url, said["release"], said["trouble"], said["serving"], said["canary_percent"]
-        )
-    except (httpx.HTTPError, ValueError, KeyError, AttributeError) as error:
-        got = str(error) or type(error).__name__
-        return ReplicaStatus(url, None, f"got {got}, want an answer", {})
-
-
-def ask_all(urls: Sequence[str], endpoint: str, token: str | None = None) -> list[ReplicaStatus]:
-    """Ask replicas side by side, in the order given."""
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        return list(pool.map(lambda url: ask_status(url, endpoint, token), urls))
-
-
-def wait_for_release(
-    find: Callable[[], Sequence[str]],
+def wait_for_replicas(
+    urls: Sequence[str],
     endpoint: str,
     release: int,
     *,
-    timeout_seconds: float = 60.0,
-    token: str | None = None,
-    on_count: Callable[[int, int], None] | None = None,
-) -> list[ReplicaStatus]:
-    """Wait until every replica has taken over a release, or a later one.
+    timeout_seconds: float,
+    on_count: Callable[[Replicas], None] | None = None,
+) -> Replicas:
+    """Ask every replica until all of them follow a release, or the time is over.
+
+    A host name of several addresses stands for as many replicas: name a headless service. Names are
+    looked up again each time, because replicas come and go.
 
     Args:
-        find: Gives the replicas' URLs; asked again each time, since replicas come and go.
+        urls: Where replicas listen: `http://titanic-headless:8080`.
         endpoint: Name of the endpoint.
-        release: Number of the release.
-        timeout_seconds: How long to wait at most.
-        token: That the replicas ask for, if they do.
-        on_count: Is told how many of how many have it, each time that changes.
+        release: Number that they are to follow, or a later one.
+        timeout_seconds: How long to wait.
+        on_count: Is told of every look that changed something.
 
     Raises:
-        InfrastructureError: It was not so in time; the first replica without it is named.
+        InputError: A URL is none.
     """
+    parts = [read_address(url) for url in urls]
     deadline = time.monotonic() + timeout_seconds
-    told: tuple[int, int] | None = None
-    while True:
-        found = ask_all(find(), endpoint, token)
-        behind = [each for each in found if (each.release or 0) < release]
-        count = len(found) - len(behind), len(found)
-        if on_count and count != told:
-            on_count(*count)
-        told = count
-        if found and not behind:
-            return found
-        if time.monotonic() >= deadline:
-            raise _late(behind, count, endpoint, release, timeout_seconds)
-        time.sleep(_POLL_SECONDS)
+    last: Replicas | None = None
+    with httpx.Client(trust_env=False, timeout=_TIMEOUT_SECONDS) as client:
+        while True:
+            found = _look(client, parts, endpoint, release)
+            if on_count and found != last:
+                on_count(found)
+            last = found
+            if found.is_done or time.monotonic() >= deadline:
+                return found
+            time.sleep(_POLL_SECONDS)
 
 
-def _late(
-    behind: Sequence[ReplicaStatus],
-    count: tuple[int, int],
-    endpoint: str,
-    release: int,
-    timeout_seconds: float,
-) -> InfrastructureError:
-    first = behind[0] if behind else None
-    got = f"got {count[0]} of {count[1]} replicas on release {release}"
-    why = f" ({first.url}: {first.trouble or f'release {first.release}'})" if first else ""
-    want = f"all in {timeout_seconds:g} s"
-    return InfrastructureError(
-        f"endpoint {endpoint!r}: {got}{why}, want {want}", f"dalsegno releases {endpoint}"
-    )
+def _look(
+    client: httpx.Client, parts: Sequence[tuple[str, int]], endpoint: str, release: int
+) -> Replicas:
+    ready: list[str] = []
+    behind: dict[str, str] = {}
+    for host, port in parts:
+        addresses = _addresses(host, port)
+        if not addresses:
+            behind[f"{host}:{port}"] = "no such host"
+        for address in addresses:
+            said = _ask(client, address, endpoint, release)
+            if said:
+                behind[address] = said
+            else:
+                ready.append(address)
+    return Replicas(release, ready, behind)
+
+
+def _ask(client: httpx.Client, address: str, endpoint: str, release: int) -> str:
+    """Return why a replica does not count, "" if it does."""
+    try:
+        answer = client.get(f"http://{address}/v2/models/{endpoint}/status")
+        if not answer.is_success:
+            return f"status {answer.status_code}"
+        number = answer.json()["release"] or 0
+    except (httpx.TransportError, ValueError, KeyError) as error:
+        return type(error).__name__
+    return "" if number >= release else f"release {number}"
+
+
+def read_address(url: str) -> tuple[str, int]:
+    """Return host and port of a URL.
+
+    Raises:
+        InputError: It is none of HTTP.
+    """
+    found = urlsplit(url)
+    try:
+        port = found.port or 80
+    except ValueError:
+        port = 0
+    if found.scheme != "http" or not found.hostname or not port:
+        raise InputError(f"--wait: got {url!r}, want a URL as http://HOST:PORT")
+    return found.hostname, port
+
+
+def _addresses(host: str, port: int) -> list[str]:
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except socket.gaierror:
+        return []
+    names = sorted({str(item[4][0]) for item in found})
+    return [f"[{name}]:{port}" if ":" in name else f"{name}:{port}" for name in names]

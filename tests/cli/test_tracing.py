@@ -16,6 +16,7 @@ from dalsegno.cli import releasing, replaying, tracing
 from dalsegno.errors import ConflictError, DalsegnoError, InputError, NotFoundError
 from dalsegno.runs.record import RunRecord
 from dalsegno.serving.predictions import PredictionLog
+from dalsegno.serving.process import start_server
 from dalsegno.serving.shipping import Shipper
 from dalsegno.store import Store
 from tests.model_folder import make_model, probability
@@ -108,6 +109,7 @@ def test_when_concludes_the_canary(
         (["one", "--when", "requests>=5"], "want it tried first"),
         (["one", "--shadow", "--canary", "5"], "want one of them"),
         (["one", "--key", "sex"], "got no --canary"),
+        (["one", "--wait", "ftp://x"], "want a URL as http://HOST:PORT"),
         (["one", "--canary", "5", "--when", "bad"], "want a condition as in"),
     ],
 )
@@ -257,3 +259,22 @@ def test_prune_tells_what_it_would_remove(call: Call, models: tuple[Path, Path])
         "would remove 0 models that no release names; kept 1" in call("prune", "--dry-run").output
     )
     assert json.loads(call("prune", "--json").output)["removed"] == []
+
+
+def test_promote_waits_for_the_replicas(
+    call: Call, models: tuple[Path, Path], store: Store, tmp_path: Path
+) -> None:
+    call("promote", "titanic", models[0])
+    options: dict[str, object] = {
+        "cache_dir": tmp_path / "cache",
+        "environment": {"DALSEGNO_STORE_URI": store.uri},
+    }
+    with start_server("titanic", log_path=tmp_path / "log", **options) as server:  # type: ignore[arg-type]
+        wait = ["--wait", server.url, "--timeout", 20]
+        result = call("promote", "titanic", models[1], *wait)
+        assert result.exit_code == 0
+        assert "1 of 1 replicas follow release 2" in result.stderr
+    result = call("promote", "titanic", models[0], "--wait", server.url, "--timeout", 0)
+    assert result.exit_code == 1
+    assert "0 of 1 replicas follow release 3" in result.stderr
+    assert "ConnectError" in result.stderr
