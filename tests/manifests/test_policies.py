@@ -252,4 +252,4 @@ def test_task_pods_and_server_are_told_the_same():
 def test_kfp_is_pinned():
     for path in (MANIFESTS / "kfp").rglob("kustomization.yaml"):
         (resource,) = yaml.safe_load(path.read_text())["resources"]
-        assert resource.endswith("?ref=2.17.0")
+        assert resource.endswith("&ref=2.17.0")
