@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from dalsegno.engine.executors import AUTO, needs_container
 from dalsegno.engine.spec import Pipeline
 
 _SETTINGS = {
@@ -18,14 +19,23 @@ _SETTINGS = {
     "podMetadata": "pod labels and annotations",
     "securityContext": "security contexts (kept in containers alone)",
 }
+_LIMITS = "resources (kept in containers alone)"
+_KEPT_IN_CONTAINERS = {_SETTINGS["securityContext"], _LIMITS}
 _PAUSE = "ARGO_DEBUG_PAUSE_"
 _MOST = 4
 
 
-def left_out(pipeline: Pipeline) -> list[str]:
-    """Name the settings of a pipeline that mean nothing on this machine, in one line."""
+def left_out(pipeline: Pipeline, mode: str = AUTO) -> list[str]:
+    """Name the settings of a pipeline that mean nothing on this machine, in one line.
+
+    Args:
+        mode: What the tasks run in; what a container keeps is named for processes alone.
+    """
     found: dict[str, dict[str, None]] = {}
+    executors = pipeline.spec.get("deploymentSpec", {}).get("executors", {})
     for name, label in _unused(pipeline):
+        if name in _KEPT_IN_CONTAINERS and needs_container(executors.get(label, {}), mode):
+            continue
         found.setdefault(name, {})[label.removeprefix("exec-")] = None
     if not found:
         return []
@@ -40,7 +50,7 @@ def _unused(pipeline: Pipeline) -> Iterator[tuple[str, str]]:
     for label, executor in pipeline.spec.get("deploymentSpec", {}).get("executors", {}).items():
         container = executor.get("container", {})
         if container.get("resources"):
-            yield "resources (kept in containers alone)", label
+            yield _LIMITS, label
         if any(item["name"].startswith(_PAUSE) for item in container.get("env", [])):
             yield "debug pauses", label
     for component in pipeline.spec.get("components", {}).values():

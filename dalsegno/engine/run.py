@@ -88,7 +88,7 @@ def run_pipeline(
         source=pipeline.source,
         resumed_from=resumed_from,
     )
-    for text in (*left_out(pipeline), *warnings_for(pipeline, complete)):
+    for text in (*left_out(pipeline, executors.mode), *warnings_for(pipeline, complete)):
         recorder.notice(text)
     variables = {**os.environ, "_KFP_RUNTIME": "true", **(environment or {})}
     slots = asyncio.Semaphore(jobs or os.cpu_count() or 1)
