@@ -9,7 +9,7 @@ import socket
 import sys
 import threading
 from importlib import import_module
-from types import FrameType, TracebackType
+from types import CodeType, FrameType, TracebackType
 from typing import Any
 
 from dalsegno.errors import ConfigurationError, ConflictError
@@ -21,7 +21,7 @@ HOST = "127.0.0.1"
 class _PostMortem(pdb.Pdb):
     """A debugger whose stack begins at the task and stands in the user's own frame.
 
-    The frames below it, in libraries, are reached with `down`.
+    The frames below it, in libraries and comprehensions, are reached with `down`.
     """
 
     def get_stack(
@@ -32,8 +32,13 @@ class _PostMortem(pdb.Pdb):
         names = [frame.f_code.co_filename for frame, _ in stack]
         first = next((n for n, name in enumerate(names) if is_users(name)), 0)
         kept = [entry for entry in stack[first:] if not is_between(entry[0].f_code.co_filename)]
-        users = [n for n, (frame, _) in enumerate(kept) if is_users(frame.f_code.co_filename)]
+        users = [n for n, (frame, _) in enumerate(kept) if _is_place_to_stand(frame.f_code)]
         return kept or stack, users[-1] if users else max(len(kept or stack) - 1, 0)
+
+
+def _is_place_to_stand(code: CodeType) -> bool:
+    """Whether a person wants to look around there: in a comprehension, most names are missing."""
+    return is_users(code.co_filename) and not code.co_name.startswith("<")
 
 
 def stop_in_pdb(error: BaseException) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
 from abc import abstractmethod
@@ -19,7 +20,15 @@ from dalsegno.errors import (
     NotFoundError,
 )
 from dalsegno.store.base import ObjectStat, Store
-from dalsegno.store.digest import Digest, HashingReader, combine, digest_of, files_of, open_file
+from dalsegno.store.digest import (
+    BLOCK_BYTES,
+    Digest,
+    HashingReader,
+    combine,
+    digest_of,
+    files_of,
+    open_file,
+)
 from dalsegno.store.keys import check_key
 
 PART_BYTES = 16 * 1024 * 1024
@@ -137,12 +146,15 @@ class RemoteStore(Store):
 
     def _fetch_file(self, key: str, path: Path) -> Digest:
         stat, version = self._look(key)
-        with path.open("xb") as file:
+        sha256 = hashlib.sha256()
+        with path.open("x+b", buffering=0) as file:
             _allocate(file.fileno(), stat.size_bytes)
             fetch = partial(self._fetch_part, key, version, file.fileno(), stat.size_bytes)
             with ThreadPoolExecutor(WORKERS) as pool:
-                list(pool.map(fetch, range(0, stat.size_bytes, PART_BYTES)))
-        return digest_of(path)
+                for size in pool.map(fetch, range(0, stat.size_bytes, PART_BYTES)):
+                    for _ in range(0, size, BLOCK_BYTES):  # digests while later parts arrive
+                        sha256.update(file.read(BLOCK_BYTES))
+        return Digest(sha256.hexdigest(), stat.size_bytes)
 
     def _fetch_files(
         self, key: str, found: Sequence[ObjectStat], folder: Path
@@ -158,7 +170,8 @@ class RemoteStore(Store):
         digests = _each(found, fetch, is_large=lambda stat: stat.size_bytes > PART_BYTES)
         return {stat.key.removeprefix(f"{key}/"): digest for stat, digest in digests}
 
-    def _fetch_part(self, key: str, version: str, handle: int, total: int, start: int) -> None:
+    def _fetch_part(self, key: str, version: str, handle: int, total: int, start: int) -> int:
+        """Fetch one part to its place in a file, and return its size."""
         size = min(PART_BYTES, total - start)
 
         def fetch() -> None:
@@ -175,6 +188,7 @@ class RemoteStore(Store):
         except (ConflictError, NotFoundError) as error:
             message = f"{self.uri_of(key)}: got another version while reading, want one"
             raise InfrastructureError(message) from error
+        return size
 
     def _patiently(self, action: Callable[[], _Result]) -> _Result:
         """Try again after a broken connection: reads and replacing writes can be repeated."""

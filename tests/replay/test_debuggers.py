@@ -186,6 +186,15 @@ def test_pdb_stands_in_the_users_frame(file, store):
     assert terminal.end() == 0
 
 
+def test_pdb_stands_outside_of_a_comprehension(file, store):
+    file.write_text(PIPELINE.replace("twice // b", "sum(twice // n for n in [b])"))
+    run_pipeline(load_pipeline(str(file)), {}, store)
+    terminal = Terminal(replay_command(store, "--pdb"))
+    assert f"{file}({FAILING_LINE})divide()" in terminal.expect(r"\(Pdb\) ")
+    terminal.send("q")
+    assert terminal.end() == 0
+
+
 @pytest.mark.parametrize("options", [(), ("--pdb",)], ids=["plain", "pdb"])
 def test_breakpoint_in_the_code_stops(options, file, store):
     run_pipeline(load_pipeline(str(file)), {}, store)
