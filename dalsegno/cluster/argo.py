@@ -18,6 +18,7 @@ EXECUTOR = re.compile(r"(retry-|metadata-\d+-\d+-)*system-container-executor")
 DRIVER, GRAPH_DRIVER = "system-container-driver", "system-dag-driver"
 IMPORTER = re.compile(r"(retry-)?system-importer.*")
 
+_NAMING = "workflows.argoproj.io/pod-name-format"
 _MAX_NODES_BYTES = 512 * 1024 * 1024
 _ATTEMPT = re.compile(r"\(\d+\)$")
 _ITEM = re.compile(r"\((\d+):[^)]*\)$")
@@ -87,10 +88,13 @@ def json_parameter(workflow: dict[str, Any], node: Node, name: str) -> dict[str,
     return value if isinstance(value, dict) else {}
 
 
-def pod_name(node: Node, workflow: str) -> str:
-    """Return the name of a node's pod, as Argo makes it (its second naming)."""
+def pod_name(node: Node, workflow: dict[str, Any]) -> str:
+    """Return the name of a node's pod, as Argo makes it in either of its namings."""
+    metadata = workflow["metadata"]
+    if (metadata.get("annotations") or {}).get(_NAMING) == "v1":
+        return str(node["id"])
     number = str(node.get("id", "")).rpartition("-")[2]
-    return f"{workflow}-{node.get('templateName', '')}-{number}"
+    return f"{metadata['name']}-{node.get('templateName', '')}-{number}"
 
 
 def _plain(part: str) -> str:

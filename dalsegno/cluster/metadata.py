@@ -179,6 +179,8 @@ def _executor_input(
         }
         for name, kind in definitions.get("artifacts", {}).items()
     }
+    if logs:
+        artifacts["executor-logs"] = logs
     parameters = {
         name: {"outputFile": f"/tmp/kfp/outputs/{name}"}  # noqa: S108
         for name in definitions.get("parameters", {})

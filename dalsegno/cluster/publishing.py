@@ -15,6 +15,7 @@ from dalsegno.errors import ConflictError, InfrastructureError, NotFoundError
 from dalsegno.runs.record import State
 
 _DIGEST_CHARACTERS = 16
+_DEFAULT_EXPERIMENT = "Default"
 _FIRST_POLL_SECONDS, _MAX_POLL_SECONDS = 0.5, 10.0
 
 
@@ -98,13 +99,18 @@ def submit(
         "pipeline_version_reference": published.reference,
         "runtime_config": {"parameters": dict(arguments)},
     }
-    if experiment:
-        run["experiment_id"] = experiment_id(api, experiment)
+    if name := experiment_name(api, experiment):
+        run["experiment_id"] = experiment_id(api, name)
     try:
         return str(api.create_run(run)["run_id"])
     except InfrastructureError as error:
         message = f"{error}; the run may have been started all the same"
         raise InfrastructureError(message, "dalsegno runs --cluster") from error
+
+
+def experiment_name(api: KfpApi, given: str | None) -> str | None:
+    """Return the experiment to use: KFP for several users wants one named, else it has its own."""
+    return given or (_DEFAULT_EXPERIMENT if api.health.get("multi_user") else None)
 
 
 def experiment_id(api: KfpApi, name: str) -> str:

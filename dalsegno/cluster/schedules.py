@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from dalsegno.cluster.api import Item, KfpApi
-from dalsegno.cluster.publishing import Published, experiment_id
+from dalsegno.cluster.publishing import Published, experiment_id, experiment_name
 from dalsegno.cluster.timing import Timing
 from dalsegno.errors import ConflictError, InputError, NotFoundError
 
@@ -154,7 +154,11 @@ def _is(item: Item, schedule: Schedule) -> bool:
 
 def _plain(trigger: Item | None) -> dict[str, Any]:
     parts = (trigger or {}).get("cron_schedule") or (trigger or {}).get("periodic_schedule") or {}
-    return {name: _value(name, value) for name, value in parts.items() if value}
+    return {name: _value(name, value) for name, value in parts.items() if _is_set(value)}
+
+
+def _is_set(value: Any) -> bool:
+    return bool(value) and not str(value).startswith("1970-")
 
 
 def _value(name: str, value: Any) -> Any:
@@ -162,8 +166,9 @@ def _value(name: str, value: Any) -> Any:
 
 
 def _with_experiment(api: KfpApi, schedule: Schedule, body: Item) -> Item:
-    if schedule.experiment:
-        body["experiment_id"] = experiment_id(api, schedule.experiment)
+    name = experiment_name(api, schedule.experiment)
+    if name:
+        body["experiment_id"] = experiment_id(api, name)
     return body
 
 

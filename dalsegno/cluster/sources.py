@@ -14,6 +14,8 @@ from dalsegno.store import Store
 NAMES = ("v1beta1", "mlmd", "log", "pods", "v3")
 """The sources, best first."""
 
+_COMPLETING = ("mlmd", "log")  # what may know a task that another source lacks
+
 
 def open_sources(
     access: ClusterAccess, root: str, open_store: Callable[[str], Store]
@@ -59,8 +61,8 @@ def read_run(sources: Sequence[Source], run_id: str, only: str | None = None) ->
     reading: Reading | None = None
     said: list[str] = []
     for source in asked:
-        if reading and not reading.lacking:
-            break
+        if reading and (not reading.lacking or source.name not in _COMPLETING):
+            continue
         try:
             found = source.read(run_id)
         except DalsegnoError as error:

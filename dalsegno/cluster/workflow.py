@@ -56,7 +56,6 @@ def _keep_driver(drivers: dict[str, Node], path: str, node: Node) -> None:
 def _read_attempts(
     reading: Reading, workflow: dict[str, Any], path: str, nodes: list[Node], driver: Node
 ) -> None:
-    name = workflow["metadata"]["name"]
     for attempt, node in enumerate(sorted(nodes, key=_order), start=1):
         known = reading.pipeline.component(path)
         task = _launched(workflow, node, driver, known)
@@ -66,7 +65,7 @@ def _read_attempts(
             continue
         record = task_record(reading.run.run_id, path, attempt, task.executor_input, task.component)
         _add_outcome(record, node)
-        reading.pods[f"{path}/{attempt}"] = argo.pod_name(node, name)
+        reading.pods[f"{path}/{attempt}"] = argo.pod_name(node, workflow)
         reading.tasks.append(record)
         reading.run.tasks[path] = summarise(record)
         if reading.run.pipeline == "unknown" and task.pipeline:
@@ -98,8 +97,7 @@ def _read_driver(reading: Reading, path: str, driver: Node) -> None:
         summary.error = f"its driver failed: {summary.error}"
         reading.lacking[path] = "its driver failed before the inputs were known"
     elif summary.state is State.SUCCEEDED:
-        summary.state = State.PENDING
-        reading.lacking[path] = "its pod has not been made"
+        summary.state = State.PENDING  # its pod is still to come
     reading.run.tasks[path] = summary
 
 

@@ -283,6 +283,16 @@ def test_broken_update_is_finished_by_the_next(cli, kfp, broken_at):
     assert left["trigger"]["cron_schedule"]["cron"] == "0 0 7 * * *"
 
 
+def test_cluster_of_several_users_gets_an_experiment(cli, kfp):
+    kfp.health["multi_user"] = True
+    cli("submit", "adding.yaml", "-p", "a=1", "--namespace", "team")
+    cli("schedule", "adding.yaml", "-p", "a=1", "--every", "1d", "--namespace", "team")
+    (experiment,) = kfp.experiments
+    assert (experiment["display_name"], experiment["namespace"]) == ("Default", "team")
+    (run,) = kfp.runs.values()
+    assert run["experiment_id"] == kfp.schedules[0]["experiment_id"] == experiment["experiment_id"]
+
+
 def test_unschedule_removes_by_name(cli, kfp):
     cli("schedule", "adding.yaml", "-p", "a=1", "--cron", "0 6 * * *", "--name", "nightly")
     with pytest.raises(NotFoundError, match="known are nightly"):
