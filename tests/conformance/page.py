@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 PAGE = Path(__file__).parents[2] / "docs/parity.md"
-_MODULES = ("control_flow", "loops", "inputs", "outputs", "tasks")
+_MODULES = ("control_flow", "loops", "inputs", "outputs", "tasks", "containers", "platform")
 _HEAD = """\
 # What runs here as it runs on a cluster
 
