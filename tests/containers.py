@@ -26,8 +26,35 @@ import pytest
 NETWORK = "none"
 PODMAN = shutil.which("podman")
 TOOLS = (
-    *("sh", "cat", "chmod", "cp", "dd", "echo", "env", "head", "id", "ln", "ls", "mkdir", "mktemp"),
-    *("printf", "rm", "seq", "setsid", "sleep", "touch", "true", "yes"),
+    *(
+        "sh",
+        "cat",
+        "chmod",
+        "cp",
+        "dd",
+        "dirname",
+        "echo",
+        "env",
+        "head",
+        "id",
+        "ln",
+        "ls",
+        "mkdir",
+    ),
+    *(
+        "mktemp",
+        "printf",
+        "rm",
+        "seq",
+        "setsid",
+        "sleep",
+        "tail",
+        "touch",
+        "tr",
+        "true",
+        "wc",
+        "yes",
+    ),
 )
 # For machines whose defaults do not let podman start a container.
 CONFIGURATION = """

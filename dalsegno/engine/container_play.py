@@ -31,7 +31,7 @@ from dalsegno.errors import InfrastructureError, InputError, NotFoundError
 
 _TAIL_BYTES = 4096
 _BY_SIGKILL, _KILLED = 137, " by SIGKILL (out of memory?)"
-_NOT_FOUND = re.compile(r"exec: .*")
+_PREAMBLE = re.compile(r"^.*(unable to start container process|unable to start container \S+): ")
 
 
 async def play_container(work: Play, images: Images, on_start: Started) -> Outcome:
@@ -161,8 +161,7 @@ def _failure(ended: Ended, work: Play, memory_bytes: int | None) -> dict[str, An
         return None
     said = _last_words(work.log_path)
     if not ended.is_started:
-        said = ended.message or said
-        said = match[0] if (match := _NOT_FOUND.search(said)) else said
+        said = _PREAMBLE.sub("", ended.message or said)
         return {"type": "ContainerNotStarted", "message": f"the container did not start: {said}"}
     if ended.is_out_of_memory:
         size = f" of {memory_bytes / 2**20:.0f} MiB" if memory_bytes else ""
