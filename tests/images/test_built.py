@@ -31,6 +31,10 @@ def family(request):
 
 @pytest.fixture(scope="module")
 def program():
+    return find_engine()
+
+
+def find_engine() -> str:
     for name in ("podman", "docker"):
         try:
             return find_program(name)
@@ -39,10 +43,15 @@ def program():
     return pytest.skip("got neither podman nor docker here")
 
 
+def chosen_images() -> tuple[str, str]:
+    """Return prefix and tag."""
+    prefix, _, tag = os.environ.get("IMAGES", f"{PREFIX}:{context_tag()}").rpartition(":")
+    return prefix, tag
+
+
 @pytest.fixture(scope="module")
 def image(program, family):
-    prefix, _, tag = os.environ.get("IMAGES", f"{PREFIX}:{context_tag()}").rpartition(":")
-    name = image_name(family, prefix, tag)
+    name = image_name(family, *chosen_images())
     found = subprocess.run([program, "image", "inspect", name], capture_output=True, check=False)
     if found.returncode:
         pytest.skip(f"got no image {name} here: make images")
