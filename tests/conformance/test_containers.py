@@ -33,11 +33,19 @@ def shout(text: str, data: dsl.Output[dsl.Dataset], length: dsl.OutputPath(int))
 @dsl.container_component
 def greet(data: dsl.Input[dsl.Dataset], said: dsl.OutputPath(str), name: Optional[str] = None):
     given = dsl.IfPresentPlaceholder(input_name="name", then=["for", name], else_=["for", "nobody"])
-    script = 'test "$2" = "joined-$0"; mkdir -p "$(dirname "$1")"; printf "%s %s %s" "$(cat "$0")" "$3" "$4" > "$1"'
+    script = 'mkdir -p "$(dirname "$1")"; printf "%s %s %s" "$(cat "$0")" "$2" "$3" > "$1"'
+    return dsl.ContainerSpec(
+        image="alpine", command=["sh", "-ec", script], args=[data.path, said, given]
+    )
+
+
+@dsl.container_component
+def joined(text: str, said: dsl.OutputPath(str)):
+    script = 'mkdir -p "$(dirname "$0")"; printf "%s" "$1" > "$0"'
     return dsl.ContainerSpec(
         image="alpine",
         command=["sh", "-ec", script],
-        args=[data.path, said, dsl.ConcatPlaceholder(["joined-", data.path]), given],
+        args=[said, dsl.ConcatPlaceholder(["a", text])],
     )
 
 
@@ -58,9 +66,7 @@ def test_container_hands_on_artifacts_and_parameters(contain):
     assert contain(outer, {"text": "hello"}) == 5
 
 
-@construct(
-    "`ConcatPlaceholder`, `IfPresentPlaceholder`", "filled in before the command line is built"
-)
+@construct("`IfPresentPlaceholder`", "filled in before the command line is built")
 @pytest.mark.parametrize(("name", "said"), [("Ada", "hey for Ada"), (None, "hey for nobody")])
 def test_optional_words_of_a_command_line(contain, name, said):
     @dsl.pipeline
@@ -78,3 +84,16 @@ def test_python_component_runs_in_its_image(contain, play):
 
     assert contain(outer, mode="container") == "in"
     assert play.task("read").executor == "container"
+
+
+@construct(
+    "`ConcatPlaceholder`",
+    "is not filled in: the container gets the JSON text",
+    "the same, and the log says so",
+)
+def test_concatenation_stays_as_it_is(contain):
+    @dsl.pipeline
+    def outer() -> str:
+        return joined(text="b").outputs["said"]
+
+    assert contain(outer) == '{"Concat": ["a", "b"]}'
