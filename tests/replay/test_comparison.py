@@ -96,6 +96,18 @@ def test_parquet_schema_differs(new: pd.DataFrame, want: str, tmp_path: Path) ->
     assert str(found) == want
 
 
+@pytest.mark.parametrize("kind", ["parquet", "csv"])
+def test_other_order_of_rows_is_named(kind: str, tmp_path: Path) -> None:
+    paths = tmp_path / f"old.{kind}", tmp_path / f"new.{kind}"
+    for path, frame in zip(paths, (FRAME, FRAME.iloc[::-1]), strict=True):
+        frame.to_parquet(path, index=False) if kind == "parquet" else frame.to_csv(
+            path, index=False
+        )
+    found = compare_paths(*paths)
+    assert found.match is Match.DIFFERS
+    assert found.note == "the same rows in another order"
+
+
 def test_parquet_of_every_type_compares(tmp_path: Path) -> None:
     columns = {
         "list": pa.array([[1.0, 2.0], None, []]),
