@@ -164,8 +164,11 @@ def _unknown_here(settings: Settings, store: Store, address: str) -> Reading | N
     from dalsegno.runs.reader import CLUSTER_RUN_ID, run_ids
 
     run_id = address.strip("/").partition("/")[0]
-    if not CLUSTER_RUN_ID.fullmatch(run_id) or not settings.kfp_host or run_id in run_ids(store):
+    if not CLUSTER_RUN_ID.fullmatch(run_id) or run_id in run_ids(store):
         return None
+    if not settings.kfp_host:
+        message = f"run {run_id}: got one of a cluster that is not kept here, want its host"
+        raise NotFoundError(message, "export DALSEGNO_KFP_HOST=http://HOST:PORT")
     return read_cluster_run(settings, run_id)
 
 

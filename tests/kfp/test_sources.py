@@ -64,6 +64,13 @@ def upload(there, store, local, bucket):
         bucket.put(f"v2/artifacts/{there.pipeline.name}/{there.run_id}/{name}", store.get(item.key))
 
 
+def logs_of(there, record):
+    """The output that the driver adds (provisionOutputs)."""
+    kind = {"schemaTitle": "system.Artifact"}
+    uri = f"{there.root}/{record.task}/salt/executor-logs"
+    return {"artifacts": [{"name": "executor-logs", "uri": uri, "type": kind}]}
+
+
 def test_cached_tasks_come_from_the_next_source(play, kfp, sources):
     there = play("chain", cached=frozenset({"add"}))
     kfp.add(there)
@@ -146,8 +153,7 @@ def test_sync_keeps_log_error_and_inputs_of_a_failed_task(run, store, bucket, kf
     kfp.add(there)
     upload(there, store, local, bucket)
     failed = next(record for record in there.records if record.state == "failed")
-    logs = f"{there.root}/{failed.task}/salt/executor-logs"
-    failed.executor_input["outputs"]["artifacts"]["executor-logs"] = {"artifacts": [{"uri": logs}]}
+    failed.executor_input["outputs"]["artifacts"]["executor-logs"] = logs_of(there, failed)
     kfp.add(there)
     write_log(bucket, there, failed, "salt", attempt=0, rest=RAISED)
     printed = cli("runs", "sync", there.run_id, "--artifacts")
@@ -175,6 +181,12 @@ def test_logs_of_a_run_that_is_not_kept(play, kfp, cli):
     assert "from the pod" in cli("logs", f"{there.run_id}/{record.task}")
 
 
+def test_run_of_a_cluster_that_is_not_named_is_explained(cli, monkeypatch):
+    monkeypatch.delenv("DALSEGNO_KFP_HOST")
+    with pytest.raises(NotFoundError, match="not kept here, want its host"):
+        cli("show", UNKNOWN)
+
+
 def test_failed_runs_alone_are_listed(play, store, cli):
     good, bad = play("chain"), play("failing")
     printed = cli("runs", "--failed")
@@ -200,9 +212,14 @@ def test_synced_failure_is_replayed_here(keep, run, store, bucket, kfp, cli):
     there = ClusterRun.of(local, store, pipeline)
     kfp.add(there)
     upload(there, store, local, bucket)
+    failed = next(record for record in there.records if record.state == "failed")
+    failed.executor_input["outputs"]["artifacts"]["executor-logs"] = logs_of(there, failed)
+    kfp.add(there)
+    write_log(bucket, there, failed, "salt", 0, rest=there.logs[f"{failed.task}/1"])
     cli("runs", "sync", there.run_id, *keep)
     if keep:
         for item in list(bucket.list(f"v2/artifacts/{there.pipeline.name}/{there.run_id}")):
             bucket.delete(item.key)
     printed = cli("replay", f"{there.run_id}/read")
     assert "invalid literal for int() with base 10: 'hello'" in printed
+    assert "failure reproduced" in printed
