@@ -149,14 +149,19 @@ def read(
 
 
 def as_examples(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Name the inputs' columns as the model does, where no other column has that name."""
+    """Name the inputs' columns as the model does, where no other column has that name.
+
+    A text that was missing came to the model as "" and is missing here again.
+    """
     taken = set(predictions.columns)
     names = {
         name: name.removeprefix(INPUTS)
         for name in predictions.columns
         if name.startswith(INPUTS) and name.removeprefix(INPUTS) not in taken
     }
-    return predictions.rename(columns=names)
+    inputs = predictions[list(names)]
+    texts = inputs.select_dtypes("object").replace("", None)
+    return predictions.assign(**texts).rename(columns=names)
 
 
 def _in_store(store: Store, prediction_id: str, at: datetime) -> Iterator[LoggedPrediction]:

@@ -1,8 +1,8 @@
 """The prediction log: every answer goes to a file on this machine before anything else.
 
 One `write` an answer: what was written outlives `kill -9`, because the kernel has it by then. The
-disk is waited for only when a segment is moved, so that a loss of power may cost what came since.
-Segments are sealed by age or size, and moved to the store by `shipping`.
+disk is never waited for, so that a loss of power may cost what the kernel had not written yet.
+Segments are sealed by age or size, and moved to the store by `mover`.
 
 A segment is JSON lines of one release: a header, then one line an answer. It is locked as long as
 somebody writes it; what is not locked is sealed, or left by a process that is gone.
@@ -140,6 +140,12 @@ class PredictionLog:
                 del self._open[key]
         for segment in old.values():
             self._close(segment)
+
+    def has_sealed(self) -> bool:
+        """Tell whether there are segments that this process does not write."""
+        with self._lock:
+            own = {segment.path for segment in self._open.values()}
+        return any(path not in own for path in segments(self.folder))
 
     def forget(self, size_bytes: int) -> None:
         """Count bytes that have left this machine."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dalsegno.serving.endpoint import CHAMPION
+from dalsegno.serving.mover import MoverProcess
 from dalsegno.serving.predictions import LogLimits, PredictionLog
 from dalsegno.serving.shadow import Shadow
 from dalsegno.serving.shipping import Shipper
@@ -51,15 +53,23 @@ class Recorder:
         folder: Where the log waits for the store.
         store: Where it goes.
         options: How.
+        environment: Variables with which a child process moves it; this process without.
 
     Raises:
         ConfigurationError: The folder cannot be written.
     """
 
-    def __init__(self, folder: Path, store: Store, options: LogOptions) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        store: Store,
+        options: LogOptions,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.log = PredictionLog(folder, redacted=options.redacted, limits=options.limits)
         self.shadow = Shadow(self.log.append)
-        self._shipper = Shipper(self.log, store)
+        mover = MoverProcess(folder, environment) if environment else None
+        self._shipper = Shipper(self.log, store, mover)
         self._drain_seconds = options.drain_seconds
 
     def start(self) -> None:

@@ -105,10 +105,12 @@ def _recorder(
     from dalsegno.serving.recording import Recorder, options_of
     from dalsegno.settings import load_settings
 
-    options = options or options_of(load_settings())
+    settings = load_settings()
+    options = options or options_of(settings)
     if options is None:
         return None
-    recorder = Recorder(folder, store, options)
+    environment = {**settings.environment(), "DALSEGNO_STORE_URI": store.uri}
+    recorder = Recorder(folder, store, options, environment)
     for endpoint in service.endpoints.values():
         endpoint.on_prediction = recorder.record
         endpoint.on_failure = recorder.record_failure

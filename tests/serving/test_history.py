@@ -67,6 +67,17 @@ def test_only_the_batches_of_its_moment_are_read(
     assert len(read) == 1
 
 
+def test_missing_text_is_missing_in_the_examples(
+    store: Store, champion: Served, log: PredictionLog
+) -> None:
+    log.append(answer(champion, ("", None), ("male", 1.0)))
+    Shipper(log, store).stop()
+    since = datetime.now(UTC) - timedelta(hours=1)
+    examples = history.as_examples(history.read(store, "titanic", since))
+    assert examples["sex"].tolist() == [None, "male"]
+    assert examples["age"].isna().tolist() == [True, False]
+
+
 def test_unknown_prediction_is_told(store: Store) -> None:
     with pytest.raises(NotFoundError, match="got none in the log of"):
         history.find(store, new_id())
