@@ -1,7 +1,7 @@
 """Moves sealed segments to the store; as a module, in a process of its own.
 
-`python -P -m dalsegno.serving.mover FOLDER` answers lines of input with lines of JSON, to the end. So
-the server keeps its processor, memory and interpreter's lock for answers.
+`python -P -m dalsegno.serving.mover FOLDER` answers lines of input with lines of JSON, to the end.
+So the server keeps its processor, memory and interpreter's lock for answers.
 """
 
 from __future__ import annotations
