@@ -15,7 +15,7 @@ from dalsegno.cli.running import print_outcome
 from dalsegno.errors import InputError, NotFoundError
 
 if TYPE_CHECKING:
-    from dalsegno.cluster.reading import Reading
+    from dalsegno.cluster.reading import Reading, Source
     from dalsegno.runs.record import RunRecord, TaskRecord
     from dalsegno.settings import Settings
     from dalsegno.store import Store
@@ -69,12 +69,16 @@ def sync(
     max_gib: float = typer.Option(2.0, min=0.0, help="How much of them to copy, GiB."),
 ) -> None:
     """Keep a cluster's run here, before the cluster forgets it; then show, diff and replay it."""
+    from dalsegno.cluster.sources import add_outputs, read_run
     from dalsegno.cluster.sync import keep_inputs, keep_run
     from dalsegno.cluster.task_logs import add_logs
     from dalsegno.settings import load_settings, open_artifact_store, open_default_store
 
     settings = load_settings()
-    store, reading = open_default_store(settings), read_cluster_run(settings, run, source)
+    store, sources = open_default_store(settings), _sources(settings)
+    reading = read_run(sources, run, source)
+    if source is None:
+        add_outputs(reading, sources)
 
     def open_bucket(uri: str, endpoint: str | None = None) -> Store:
         return open_artifact_store(uri, endpoint=endpoint, settings=settings)
@@ -146,17 +150,22 @@ def logs(
         sys.stdout.flush()
 
 
-def read_cluster_run(settings: Settings, run_id: str, source: str | None = None) -> Reading:
+def read_cluster_run(settings: Settings, run_id: str) -> Reading:
     """Read a run from the cluster that the settings name."""
+    from dalsegno.cluster.sources import read_run
+
+    return read_run(_sources(settings), run_id)
+
+
+def _sources(settings: Settings) -> list[Source]:
     from dalsegno.cluster.access import cluster_access
-    from dalsegno.cluster.sources import open_sources, read_run
+    from dalsegno.cluster.sources import open_sources
     from dalsegno.settings import open_artifact_store
 
     def open_bucket(uri: str) -> Store:
         return open_artifact_store(uri, settings=settings)
 
-    sources = open_sources(cluster_access(settings), settings.kfp_pipeline_root, open_bucket)
-    return read_run(sources, run_id, source)
+    return open_sources(cluster_access(settings), settings.kfp_pipeline_root, open_bucket)
 
 
 def _unknown_here(settings: Settings, store: Store, address: str) -> Reading | None:

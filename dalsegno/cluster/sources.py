@@ -91,6 +91,27 @@ def _sort(reading: Reading) -> None:
     reading.run.tasks = dict(lines)
 
 
+def add_outputs(reading: Reading, sources: Sequence[Source]) -> None:
+    """Add what the tasks returned, which of all sources ML Metadata alone knows in KFP 2."""
+    wanted = {
+        task.task: task
+        for task in reading.tasks
+        if task.state.is_success and task.executor_output is None
+    }
+    source = next((item for item in sources if item.name == "mlmd"), None)
+    if not wanted or source is None:
+        return
+    try:
+        found = source.read(reading.run.run_id)
+    except DalsegnoError:
+        return
+    for other in found.tasks:
+        task = wanted.get(other.task)
+        if task is not None:
+            task.executor_output, task.outputs = other.executor_output, other.outputs
+    reading.endpoint = reading.endpoint or found.endpoint
+
+
 def _note(reading: Reading, name: str) -> None:
     if reading.run.origin is not None:
         reading.run.origin["sources"] = [name]

@@ -132,6 +132,16 @@ def test_synced_run_is_shown_and_listed(play, kfp, cli, store):
     assert len(list(task_records(store, kept))) == len(there.records)
 
 
+def test_synced_success_is_reproduced_here(play, kfp, cli, store):
+    there = play("chain")
+    kfp.add(there)
+    kfp.metadata = there.metadata()
+    cli("runs", "sync", there.run_id)
+    kept = read_task(store, find_run(store, there.run_id), "add")
+    assert kept.executor_output == {"parameterValues": {"Output": 3}}
+    assert "reproduced" in cli("replay", f"{there.run_id}/add")
+
+
 def test_sync_twice_gives_the_same(play, kfp, cli, store):
     there = play("loops")
     kfp.add(there)
