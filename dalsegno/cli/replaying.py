@@ -34,6 +34,7 @@ class Way(StrEnum):
 class Environment(StrEnum):
     """Which interpreter and packages a replay gets."""
 
+    AUTO = "auto"
     HERE = "here"
     IMAGE = "image"
 
@@ -81,9 +82,10 @@ def replay(
         help=f"Wait for an IDE on 127.0.0.1 (default: {DEFAULT_PORT}; 0: any free port).",
     ),
     env: Environment = typer.Option(
-        Environment.HERE,
+        Environment.AUTO,
         "--env",
-        help="Packages: of this environment, or of the task's image (made once by uv, and kept).",
+        help="Packages: of this environment, or of the task's image (made once by uv, and kept); "
+        "auto is here unless the component installs what is not here.",
     ),
     current: bool = typer.Option(
         False, "--current", help="Play the function as its file has it now, edited or not."
@@ -117,7 +119,7 @@ def replay(
     tell_capsule(capsule)
     if way is Way.CONTAINER:
         outcome = play_in_container(capsule, image_map)
-    elif env is Environment.IMAGE:
+    elif env is Environment.IMAGE or (env is Environment.AUTO and installs_more(capsule)):
         outcome = play_with_image_packages(capsule, pdb=pdb, listen=listen, current=current)
     else:
         outcome = play_in_process(capsule, pdb=pdb, listen=listen, current=current, quiet=as_json)
@@ -263,6 +265,15 @@ def play_in_container(capsule: Capsule, image_map: list[str]) -> Replayed:
         engine=settings.container_engine,
         network=settings.container_network,
     )
+
+
+def installs_more(capsule: Capsule) -> bool:
+    """Say whether the component installs, when it starts, what this environment does not have."""
+    if not any("pip install" in part for part in capsule.record.command):
+        return False
+    from dalsegno.engine.packages import are_installed_here, packages_of
+
+    return not are_installed_here(packages_of(capsule.record.command))
 
 
 def play_with_image_packages(

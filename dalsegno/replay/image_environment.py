@@ -37,10 +37,10 @@ def image_python(capsule: Capsule, tell: Callable[[str], None]) -> Path:
         ConfigurationError: The packages cannot be had.
         InputError: Nothing says what the image holds.
     """
-    lock = lock_of(capsule.record.image)
-    if lock is not None:
-        return _from_lock(lock, tell)
     packages = packages_of(capsule.record.command)
+    lock = lock_of(capsule.record.image)
+    if lock is not None and not packages.requirements:
+        return _from_lock(lock, tell)
     if not packages.requirements:
         raise InputError(
             f"--env image: got {capsule.record.image!r}, which is none of ours, and a component "
