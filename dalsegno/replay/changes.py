@@ -50,13 +50,13 @@ def table_changes(old: Profile, new: Profile, name: str, prefix: str = "") -> It
     if extra:
         yield Change(60, name, f"new column{_s(extra)} {_list(extra)}")
     for column, was in old.columns.items():
-        if column in new.columns:
+        if column in new.columns and old.rows and new.rows:
             now = new.columns[column]
-            for weight, text in _column_changes(was, now, new.rows):
+            for weight, text in _column_changes(was, now, (old.rows, new.rows)):
                 yield Change(weight, f"{prefix}{column}", text)
 
 
-def _column_changes(old: Column, new: Column, rows: int) -> Iterator[tuple[float, str]]:
+def _column_changes(old: Column, new: Column, rows: tuple[int, int]) -> Iterator[tuple[float, str]]:
     rose = new.null_share - old.null_share
     if abs(rose) >= _SMALLEST_NULL_SHARE:
         weight = 75 + 20 * rose if rose > 0 else 30
@@ -73,9 +73,13 @@ def _column_changes(old: Column, new: Column, rows: int) -> Iterator[tuple[float
         yield from _range_changes(old, new)
 
 
-def _category_changes(old: Column, new: Column, rows: int) -> Iterator[tuple[float, str]]:
+def _category_changes(
+    old: Column, new: Column, rows: tuple[int, int]
+) -> Iterator[tuple[float, str]]:
     if not old.categories and not new.categories:
         return
+    if 2 * len(old.categories) > rows[0] or 2 * len(new.categories) > rows[1]:
+        return  # names of rows rather than categories of them
     if not new.categories or not old.categories:
         yield 50, "few categories -> many" if old.categories else "many categories -> few"
         return
@@ -85,7 +89,7 @@ def _category_changes(old: Column, new: Column, rows: int) -> Iterator[tuple[flo
         share = sum(new.categories[value] for value in extra)
         yield 80 + 10 * share, f"new categor{_y(extra)} {_list(extra)}"
     if missing:
-        was = max(old.categories[value] for value in missing) * rows
+        was = max(old.categories[value] for value in missing) * rows[0]
         weight = 45 if was > _RARE_ROWS else 20
         yield weight, f"categor{_y(missing)} {_list(missing)} missing"
     yield from _share_changes(old, new)
