@@ -11,6 +11,7 @@ from dalsegno.releases.release import CANARY, ROLLED_BACK, Release, check_move, 
 from dalsegno.store import Store
 from dalsegno.store.keys import check_name
 from dalsegno.store.numbered import Numbered
+from dalsegno.store.race import check_once
 
 _PREFIX = "releases"
 
@@ -158,8 +159,10 @@ def create(store: Store, release: Release, before: Release | None) -> Release:
 
     Raises:
         ConflictError: Somebody else has released meanwhile.
+        ConfigurationError: The store lets several creators of one object win.
     """
     check_move(before, release.state)
+    check_once(store)
     try:
         numbered(store, release.endpoint).create(release.number, release.as_json())
     except ConflictError as error:

@@ -10,10 +10,11 @@ import secrets
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-from dalsegno.errors import ConfigurationError, ConflictError
+from dalsegno.errors import ConfigurationError, ConflictError, NotFoundError
 from dalsegno.store.base import Store
 
 FOLDER = "races"
+_PASSED = f"{FOLDER}/passed"
 
 
 def check_create_only(store: Store, *, rounds: int = 5, writers: int = 8) -> None:
@@ -35,6 +36,19 @@ def check_create_only(store: Store, *, rounds: int = 5, writers: int = 8) -> Non
                 _check_round(store, key, pool, writers)
             finally:
                 store.delete(key)
+
+
+def check_once(store: Store) -> None:
+    """Race a store before its first release, and remember that it passed.
+
+    Raises:
+        ConfigurationError: It must not be trusted; see `check_create_only`.
+    """
+    try:
+        store.stat(_PASSED)
+    except NotFoundError:
+        check_create_only(store)
+        store.put(_PASSED, b"")
 
 
 def _check_round(store: Store, key: str, pool: ThreadPoolExecutor, writers: int) -> None:

@@ -11,8 +11,15 @@ from pathlib import Path
 import pytest
 
 from dalsegno import releases
-from dalsegno.errors import ConflictError, InfrastructureError, InputError, NotFoundError
-from dalsegno.store import Store, digest_of
+from dalsegno.errors import (
+    ConfigurationError,
+    ConflictError,
+    InfrastructureError,
+    InputError,
+    NotFoundError,
+)
+from dalsegno.store import Store, digest_of, race
+from dalsegno.store.file import FileStore
 from tests.model_folder import make_model
 
 PROMOTE = """
@@ -163,3 +170,22 @@ def test_killed_promotion_leaves_all_or_nothing(store: Store, tmp_path: Path) ->
     before = releases.live(store, "titanic")
     made = promote(store, make_model(tmp_path / "after", bias=99.0))
     assert made.number == (before.number if before else 0) + 1
+
+
+def test_store_that_lets_all_creators_win_is_refused(tmp_path: Path) -> None:
+    class Careless(FileStore):
+        """Looks, then writes: of creators at one moment all win."""
+
+        def create(self, key: str, data: bytes) -> None:
+            self.put(key, data)
+
+    store = Careless(tmp_path / "careless")
+    with pytest.raises(ConfigurationError, match="winners of 8 that create one object at once"):
+        promote(store, make_model(tmp_path / "a"))
+    assert releases.history(store, "titanic") == []
+
+
+def test_store_is_raced_once(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    promote(store, make_model(tmp_path / "a"))
+    monkeypatch.setattr(race, "check_create_only", None)  # a second race would fail
+    promote(store, make_model(tmp_path / "b", bias=1.0))
