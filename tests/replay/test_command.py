@@ -98,15 +98,18 @@ def test_debug_shows_the_traceback(run, command):
     assert "Traceback" in command("--debug", "replay", f"{record.run_id}/zzz").stderr
 
 
-def test_running_task_is_refused(store, command, tmp_path):
-    file = tmp_path / "sleeping.py"
+def test_running_task_is_refused_and_a_lost_one_played(store, command, tmp_path):
+    marker = tmp_path / "marker"
+    marker.touch()
+    file = tmp_path / "waiting.py"
     file.write_text(
         "from kfp import dsl\n\n@dsl.component(install_kfp_package=False)\n"
-        "def sleep():\n    import time\n    time.sleep(100)\n\n"
-        "@dsl.pipeline\ndef sleeping():\n    sleep()\n"
+        "def wait(marker: str):\n    import os, time\n    while os.path.exists(marker):\n"
+        "        time.sleep(0.1)\n\n"
+        "@dsl.pipeline\ndef waiting(marker: str):\n    wait(marker=marker)\n"
     )
     engine = subprocess.Popen(
-        [DALSEGNO, "--store", store.uri, "run", str(file)],
+        [DALSEGNO, "--store", store.uri, "run", str(file), "--param", f"marker={marker}"],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
@@ -119,13 +122,17 @@ def test_running_task_is_refused(store, command, tmp_path):
                 break
             time.sleep(0.1)
         deadline = time.monotonic() + 30
-        done = command("replay", "sleeping/sleep")
+        done = command("replay", "waiting/wait")
         while "not found" in done.stderr and time.monotonic() < deadline:
-            done = command("replay", "sleeping/sleep")  # its line comes with the next heartbeat
+            done = command("replay", "waiting/wait")  # its line comes with the next heartbeat
     finally:
         os.killpg(engine.pid, signal.SIGKILL)
         engine.wait()
-    assert_one_line(done, r"task 'sleep' of run .*: got one that is still running")
+    assert_one_line(done, r"task 'wait' of run .*: got one that is still running")
+    marker.unlink()
+    lost = command("replay", "waiting")
+    assert lost.returncode == 0, lost.stderr
+    assert "verdict: now passes" in lost.stdout
 
 
 def test_capsule_from_elsewhere_needs_a_word(run, command, tmp_path, monkeypatch):
