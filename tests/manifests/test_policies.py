@@ -249,6 +249,17 @@ def test_task_pods_and_server_are_told_the_same():
     assert set(secrets[0]["data"]) <= known
 
 
+@each
+def test_mlflow_names_the_driver_that_its_image_has(overlay, server):
+    (container,) = pods(render(overlay, server))["Deployment/mlflow"]["spec"]["containers"]
+    (uri,) = (
+        item["value"] for item in container["env"] if item["name"] == "MLFLOW_BACKEND_STORE_URI"
+    )
+    assert uri == "postgresql+psycopg2://mlflow:$(DATABASE_PASSWORD)@postgres:5432/mlflow"
+    lock = (MANIFESTS.parent / "requirements" / "mlflow.txt").read_text()
+    assert "\npsycopg2-binary==" in lock
+
+
 def test_kfp_is_pinned():
     for path in (MANIFESTS / "kfp").rglob("kustomization.yaml"):
         (resource,) = yaml.safe_load(path.read_text())["resources"]
