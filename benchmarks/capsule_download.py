@@ -27,7 +27,7 @@ from tests.servers import BUCKET, start_seaweedfs, stop
 LARGE_BYTES = 256 * 1024 * 1024
 SMALL_BYTES, SMALL_FILES = 4096, 10_000
 PART_BYTES = 16 * 1024 * 1024
-REPETITIONS = 3
+REPETITIONS = 2
 URI = f"s3://{BUCKET}/bench"
 
 
