@@ -29,6 +29,8 @@ class Way(StrEnum):
 
     PROCESS = "process"
     CONTAINER = "container"
+    KIND = "kind"
+    CLUSTER = "cluster"
 
 
 class Environment(StrEnum):
@@ -67,7 +69,10 @@ def replay(
         "", "--prediction", metavar="ID", help="Let the model answer a logged prediction again."
     ),
     way: Way = typer.Option(
-        Way.PROCESS, "--in", help="This process, or a container of the task's image."
+        Way.PROCESS,
+        "--in",
+        help="This process, a container of the task's image, the kind cluster of this "
+        "machine, or the cluster of the settings.",
     ),
     image_map: list[str] = typer.Option(
         [], metavar="FROM=TO", help="Use image TO for FROM, which may hold *; repeatable."
@@ -113,12 +118,16 @@ def replay(
         from dalsegno.cli.predicting import replay_prediction
 
         return replay_prediction(prediction, pdb=pdb, listen=listen, as_json=as_json)
-    if way is Way.CONTAINER and (pdb or listen is not None or current):
-        raise InputError("replay: got --in container with --pdb, --listen or --current, want none")
+    if way is not Way.PROCESS and (pdb or listen is not None or current):
+        raise InputError(f"replay: got --in {way} with --pdb, --listen or --current, want none")
     capsule, store = obtain(address, yes=yes, max_bytes=max_bytes)
     tell_capsule(capsule)
     if way is Way.CONTAINER:
         outcome = play_in_container(capsule, image_map)
+    elif way is not Way.PROCESS:
+        from dalsegno.cli.remote_replay import play_there
+
+        outcome = play_there(capsule, tell, is_kind=way is Way.KIND)
     elif env is Environment.IMAGE or (env is Environment.AUTO and installs_more(capsule)):
         outcome = play_with_image_packages(capsule, pdb=pdb, listen=listen, current=current)
     else:

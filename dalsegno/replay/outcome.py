@@ -25,7 +25,7 @@ class Replayed:
     Attributes:
         number: 1 for the first replay of the capsule.
         folder: Where its outputs, log and outcome are.
-        way: `process`, or `container`.
+        way: `process`, `container` or `cluster`.
         parameters: Output parameters by name.
         artifacts: Places of the output artifacts by name; a place may be empty (metrics, say).
         metadata: Metadata of the output artifacts, in the same order.
