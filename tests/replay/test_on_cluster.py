@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
+from dalsegno.cli.main import app
 from dalsegno.cluster.access import ClusterAccess
 from dalsegno.cluster.api import KfpApi
 from dalsegno.cluster.sources import open_sources
@@ -20,6 +22,7 @@ from dalsegno.errors import InputError
 from dalsegno.replay.on_cluster import Cluster, play_on_cluster, upload_inputs
 from dalsegno.replay.one_task import one_task_pipeline
 from dalsegno.replay.verdict import judge
+from dalsegno.settings import open_artifact_store
 from dalsegno.store import open_store
 from tests.engine import samples
 from tests.kfp.answers import ROOT, ClusterRun
@@ -62,8 +65,8 @@ class PlayingKfp(FakeKfp):
         before = f"{self.here.uri}/runs/{record.run_id}/artifacts/"
         for item in self.here.list(f"runs/{record.run_id}/artifacts"):
             name = self.here.uri_of(item.key).removeprefix(before)
-            key = there.root.removeprefix(f"minio://{BUCKET}/").removeprefix("minio://mlpipeline/")
-            self.bucket.put(f"{key}/{name}", self.here.get(item.key))
+            key = self.bucket.key_of(f"{there.root}/{name}")
+            self.bucket.put(key, self.here.get(item.key))
 
 
 @pytest.fixture
@@ -71,6 +74,7 @@ def bucket(s3_server, monkeypatch):
     for name in ("endpoint", "access_key", "secret_key"):
         monkeypatch.setenv(f"DALSEGNO_S3_{name.upper()}", getattr(s3_server, name))
     monkeypatch.setenv("DALSEGNO_S3_SECURE", "false")
+    monkeypatch.setenv("DALSEGNO_KFP_PIPELINE_ROOT", ROOT)
     return open_store(f"minio://{BUCKET}", s3_server)
 
 
@@ -78,19 +82,14 @@ def bucket(s3_server, monkeypatch):
 def cluster(tmp_path, bucket, monkeypatch):
     monkeypatch.setenv("KUBECONFIG", "/nonexistent")
 
-    def there(uri, *, endpoint=None):  # the bucket that the answers call mlpipeline
-        class Renamed:
-            def key_of(self, uri):
-                return uri.split("/", 3)[3]
-
-            def __getattr__(self, name):
-                return getattr(bucket, name)
-
-        return Renamed()
-
     with serve(PlayingKfp(tmp_path / "pods", bucket)) as host:
         access = ClusterAccess(host, timeout_seconds=5)
-        yield Cluster(KfpApi(access), open_sources(access, ROOT, there), bucket, there)
+        yield Cluster(
+            KfpApi(access),
+            open_sources(access, ROOT, open_artifact_store),
+            bucket,
+            open_artifact_store,
+        )
 
 
 def fetch(item):
@@ -144,3 +143,12 @@ def test_list_of_unequal_artifacts_is_refused_by_name(run, capsule_of):
     artifacts = {"data": [{"uri": "s3://b/a", "metadata": {"n": n}} for n in range(2)]}
     with pytest.raises(InputError, match="input 'data': got 2 artifacts of different"):
         one_task_pipeline(capsule.record, "replay-x", artifacts)
+
+
+def test_command_replays_on_the_cluster_of_the_settings(run, store, cluster, monkeypatch):
+    record = run(samples.artifacts)
+    for name, value in {"STORE_URI": store.uri, "KFP_HOST": cluster.api.access.host}.items():
+        monkeypatch.setenv(f"DALSEGNO_{name}", value)
+    result = CliRunner().invoke(app, ["replay", f"{record.run_id}/read", "--in", "cluster"])
+    assert result.exit_code == 0, result.output
+    assert "verdict: reproduced" in result.output
