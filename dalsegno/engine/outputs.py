@@ -7,6 +7,7 @@ A parameter in the executor output wins; else the file is read that the task was
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,19 @@ _BOOLEANS = {
     **dict.fromkeys(("1", "t", "T", "TRUE", "true", "True"), True),
     **dict.fromkeys(("0", "f", "F", "FALSE", "false", "False"), False),
 }
+_INTEGER = re.compile(r"[+-]?[0-9]+")
+
+
+def _integer(text: str) -> int:
+    """Read what Go's ParseInt reads: ASCII digits alone, within 64 bits."""
+    number = int(text) if _INTEGER.fullmatch(text) else None
+    if number is None or not -(2**63) <= number < 2**63:
+        raise ValueError(text)
+    return number
+
+
 _READ: dict[str, Callable[[str], Any]] = {
-    "NUMBER_INTEGER": int,
+    "NUMBER_INTEGER": _integer,
     "NUMBER_DOUBLE": float,
     "BOOLEAN": _BOOLEANS.__getitem__,
 }

@@ -34,7 +34,16 @@ def test_output_file_is_read_by_its_type(tmp_path, kind, text, value):
 
 @pytest.mark.parametrize(
     ("kind", "text"),
-    [("NUMBER_INTEGER", "1.5"), ("BOOLEAN", "yes"), ("LIST", "{}"), ("STRUCT", "[]"), ("LIST", "")],
+    [
+        ("NUMBER_INTEGER", "1.5"),
+        ("NUMBER_INTEGER", "1_000"),
+        ("NUMBER_INTEGER", "٣"),
+        ("NUMBER_INTEGER", "9223372036854775808"),
+        ("BOOLEAN", "yes"),
+        ("LIST", "{}"),
+        ("STRUCT", "[]"),
+        ("LIST", ""),
+    ],
 )
 def test_output_file_of_wrong_type_is_refused(tmp_path, kind, text):
     with pytest.raises(InputError, match="'value'"):
