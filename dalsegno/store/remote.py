@@ -21,7 +21,6 @@ from dalsegno.errors import (
 )
 from dalsegno.store.base import ObjectStat, Store
 from dalsegno.store.digest import (
-    BLOCK_BYTES,
     Digest,
     HashingReader,
     combine,
@@ -152,8 +151,8 @@ class RemoteStore(Store):
             fetch = partial(self._fetch_part, key, version, file.fileno(), stat.size_bytes)
             with ThreadPoolExecutor(WORKERS) as pool:
                 for size in pool.map(fetch, range(0, stat.size_bytes, PART_BYTES)):
-                    for _ in range(0, size, BLOCK_BYTES):  # digests while later parts arrive
-                        sha256.update(file.read(BLOCK_BYTES))
+                    # Digests while later parts arrive; whole parts, as each call waits for the GIL.
+                    sha256.update(file.read(size))
         return Digest(sha256.hexdigest(), stat.size_bytes)
 
     def _fetch_files(
