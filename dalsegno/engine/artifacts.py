@@ -7,24 +7,21 @@ fetched to a scratch folder first and the outputs uploaded afterwards, as KFP's 
 from __future__ import annotations
 
 import copy
-import re
 from pathlib import Path
 from typing import Any
 
 from dalsegno.engine.context import Context
+from dalsegno.engine.placeholders import fill_in
 from dalsegno.engine.resolve import Artifact, Inputs
-from dalsegno.engine.values import to_text
 from dalsegno.errors import DalsegnoError, InputError, NotFoundError
 from dalsegno.runs.record import run_key
 from dalsegno.store import Digest, digest_of
 from dalsegno.store.file import FileStore
 
-WORKSPACE = "/kfp-workspace"
 IN_WORKSPACE = "_kfp_workspace"
 """Metadata of an artifact that an importer has put into the workspace."""
 
 _SCHEMES = ("s3://", "minio://", "gs://")
-_PLACEHOLDER = re.compile(r"\{\{\$\.inputs\.parameters\['([^']+)'\]\}\}")
 _DEFAULT_TYPE = {"schemaTitle": "system.Artifact", "schemaVersion": "0.0.1"}
 
 
@@ -71,7 +68,7 @@ def localise(context: Context, executor_input: dict[str, Any], scratch: Path) ->
         InputError: An input artifact is not there.
     """
     local = copy.deepcopy(executor_input)
-    _fill_in(local["inputs"]["parameterValues"], context.work_dir)
+    fill_in(local["inputs"]["parameterValues"], workspace_path(context.work_dir))
     for number, artifact in enumerate(_artifacts(local["inputs"])):
         _localise_input(context, artifact, scratch / "inputs" / str(number))
     root = local["outputs"]["outputFile"].rpartition("/")[0]
@@ -88,29 +85,6 @@ def localise(context: Context, executor_input: dict[str, Any], scratch: Path) ->
 def workspace_path(work_dir: Path) -> Path:
     """Where the workspace of a run, `/kfp-workspace` on the cluster, is on this machine."""
     return work_dir / "workspace"
-
-
-def _fill_in(values: dict[str, Any], work_dir: Path) -> None:
-    """Replace what the launcher replaces in the text of an executor input, and the workspace."""
-    workspace = str(workspace_path(work_dir))
-
-    def filled(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: filled(item) for key, item in value.items()}
-        if isinstance(value, list):
-            return [filled(item) for item in value]
-        if not isinstance(value, str):
-            return value
-        text = _PLACEHOLDER.sub(lambda found: _text_of(found, known), value)
-        return text.replace(WORKSPACE, workspace)
-
-    known = dict(values)
-    values.update({name: filled(value) for name, value in known.items()})
-
-
-def _text_of(found: re.Match[str], values: dict[str, Any]) -> str:
-    name = found.group(1)
-    return to_text(values[name]) if name in values else found.group(0)
 
 
 def _localise_input(context: Context, artifact: Artifact, folder: Path) -> None:

@@ -15,10 +15,10 @@ import hashlib
 import json
 from typing import Any
 
-from dalsegno.engine import artifacts
 from dalsegno.engine.code import code_digest
 from dalsegno.engine.context import Context
 from dalsegno.engine.local_module import find_module
+from dalsegno.engine.placeholders import WORKSPACE
 from dalsegno.engine.spec import lightweight_source
 from dalsegno.errors import DalsegnoError, NotFoundError
 from dalsegno.runs.environment import this_environment
@@ -92,7 +92,7 @@ def _is_repeatable(context: Context, record: TaskRecord) -> bool:
     executors = context.pipeline.platform.get("deploymentSpec", {}).get("executors", {})
     label = record.component_spec.get("executorLabel", "")
     values = json.dumps(record.executor_input["inputs"]["parameterValues"])
-    return not executors.get(label, {}).get("pvcMount") and artifacts.WORKSPACE not in values
+    return not executors.get(label, {}).get("pvcMount") and WORKSPACE not in values
 
 
 def _contents(given: dict[str, Any], inputs: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:

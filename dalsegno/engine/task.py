@@ -20,6 +20,7 @@ from dalsegno.engine.limits import input_warnings
 from dalsegno.engine.local_module import find_module
 from dalsegno.engine.outputs import collect_parameters
 from dalsegno.engine.packages import use_packages
+from dalsegno.engine.placeholders import WORKSPACE, as_recorded
 from dalsegno.engine.platform import Settings, applied_to_pod
 from dalsegno.engine.play import Mount, Outcome, Play
 from dalsegno.engine.process import play_process
@@ -126,7 +127,7 @@ class _Attempt:
             return await play_process(work, self.context.workers, self._started)
         self.record.image_used = work.image
         workspace = artifacts.workspace_path(self.context.work_dir)
-        work.mounts.append(Mount(workspace, artifacts.WORKSPACE))
+        work.mounts.append(Mount(workspace, WORKSPACE))
         return await play_container(work, images, self._started)
 
     def _tell(self, text: str) -> None:
@@ -149,7 +150,10 @@ class _Attempt:
             return
         written = _written(self.local) if outcome.written is None else outcome.written
         planned = self.record.executor_input
-        values = collect_parameters(self.local["outputs"], self.task.component, written)
+        values = as_recorded(
+            collect_parameters(self.local["outputs"], self.task.component, written),
+            artifacts.workspace_path(self.context.work_dir),
+        )
         found = artifacts.publish(self.context, planned, self.local, written)
         self.record.executor_output = {
             "parameterValues": values,

@@ -14,13 +14,14 @@ from pathlib import Path
 from dalsegno.engine.container import Engine, find_engine
 from dalsegno.engine.container_play import play_container
 from dalsegno.engine.launcher import resolve_text
-from dalsegno.engine.play import Outcome, Play
+from dalsegno.engine.placeholders import WORKSPACE
+from dalsegno.engine.play import Mount, Outcome, Play
 from dalsegno.engine.pull import Images, mapped
 from dalsegno.errors import ConfigurationError, NotFoundError
 from dalsegno.replay.capsule import Capsule
 from dalsegno.replay.outcome import Replayed, new_replay, write_outcome
 from dalsegno.replay.places import inputs_of, outputs_in
-from dalsegno.replay.play import with_outputs
+from dalsegno.replay.play import WORKSPACE_FOLDER, with_outputs
 from dalsegno.replay.surroundings import apply_platform
 from dalsegno.store.base import remove
 
@@ -95,6 +96,8 @@ def _ensure(images: Images, image: str, capsule: Capsule) -> None:
 
 def _work(capsule: Capsule, started: Replayed, image: str) -> Play:
     record = capsule.record
+    workspace = started.folder / WORKSPACE_FOLDER
+    workspace.mkdir()
     local = {
         "inputs": inputs_of(capsule),
         "outputs": outputs_in(capsule, started.folder / "outputs"),
@@ -111,6 +114,7 @@ def _work(capsule: Capsule, started: Replayed, image: str) -> Play:
         host_environment={},
         scratch=started.folder,
         log_path=started.log,
+        mounts=[Mount(workspace, WORKSPACE)],
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from dalsegno.engine.artifacts import WORKSPACE
+from dalsegno.engine.placeholders import WORKSPACE
 from dalsegno.errors import InputError
 from dalsegno.runs.record import TaskRecord
 

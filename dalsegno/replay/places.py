@@ -6,6 +6,7 @@ import copy
 from pathlib import Path
 from typing import Any
 
+from dalsegno.engine.placeholders import WORKSPACE, fill_in
 from dalsegno.errors import InputError
 from dalsegno.replay.capsule import Capsule
 from dalsegno.store.keys import check_key
@@ -22,6 +23,20 @@ def inputs_of(capsule: Capsule) -> dict[str, Any]:
         for artifact, path in zip(found["artifacts"], paths, strict=True):
             if path is not None:
                 artifact["uri"] = str(path)
+    return inputs
+
+
+def filled_inputs_of(capsule: Capsule, workspace: Path) -> dict[str, Any]:
+    """Return the inputs as a process gets them: placeholders and the workspace filled in.
+
+    Args:
+        workspace: Folder that stands for the run's; made where a parameter names it.
+    """
+    inputs = inputs_of(capsule)
+    values = inputs.get("parameterValues", {})
+    if WORKSPACE in str(values):
+        workspace.mkdir(parents=True, exist_ok=True)
+    fill_in(values, workspace)
     return inputs
 
 

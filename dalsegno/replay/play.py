@@ -15,15 +15,17 @@ from typing import Any
 
 from dalsegno.engine.executor import describe_error, prepare
 from dalsegno.engine.outputs import collect_parameters
+from dalsegno.engine.placeholders import as_recorded
 from dalsegno.errors import InputError
 from dalsegno.replay.capsule import Capsule
 from dalsegno.replay.code import Code, load_code
 from dalsegno.replay.log import ignore, logged
 from dalsegno.replay.outcome import Replayed, new_replay, write_outcome
-from dalsegno.replay.places import inputs_of, outputs_in
+from dalsegno.replay.places import filled_inputs_of, outputs_in
 from dalsegno.replay.surroundings import platform_variables
 from dalsegno.replay.variables import variables
 
+WORKSPACE_FOLDER = "workspace"
 STORE_VARIABLE = "DALSEGNO_STORE_URI"
 OnError = Callable[[BaseException], None]
 
@@ -67,7 +69,13 @@ def prepare_replay(
     files = [Path(name) for name in capsule.manifest.sources]
     code = load_code(capsule.source, function_of(capsule), files, current=current)
     number, folder = new_replay(capsule.folder)
-    local = {"inputs": inputs_of(capsule), "outputs": outputs_in(capsule, folder / "outputs")}
+    workspace = folder / WORKSPACE_FOLDER
+    local = {
+        "inputs": filled_inputs_of(capsule, workspace),
+        "outputs": outputs_in(capsule, folder / "outputs"),
+    }
+    if workspace.exists():
+        tell(f"note     the run's workspace ended with it: an empty one is at {workspace}")
     started = Replayed(number, folder, "process")
     return Prepared(capsule, started, code, local, platform_variables(capsule, tell))
 
@@ -147,7 +155,8 @@ def with_outputs(
     except InputError as error:
         missing = {"type": type(error).__name__, "message": str(error), "file": None, "line": None}
         return replace(outcome, error={**missing, "source_line": None}, exit_code=1)
-    return replace(outcome, parameters=values)
+    workspace = outcome.folder / WORKSPACE_FOLDER
+    return replace(outcome, parameters=as_recorded(values, workspace))
 
 
 def _describe(caught: BaseException, code: Code) -> dict[str, Any] | None:

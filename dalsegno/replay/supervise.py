@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from dalsegno.engine import process
+from dalsegno.engine.descendants import adopt, descendants, end_own
 from dalsegno.errors import NotFoundError
 from dalsegno.replay.outcome import Replayed, read_outcome, write_outcome
 
@@ -23,7 +24,7 @@ _STOPPED, _BROKEN = 130, 70
 
 
 def play_in_child(started: Replayed, play: Callable[[], object]) -> Replayed:
-    """Play in a forked child and return the outcome that it kept.
+    """Play in a forked child, end what it leaves behind, and return the outcome that it kept.
 
     Args:
         started: The replay as it is before it starts.
@@ -34,6 +35,8 @@ def play_in_child(started: Replayed, play: Callable[[], object]) -> Replayed:
     """
     sys.stdout.flush()
     sys.stderr.flush()
+    adopt()
+    others = descendants(os.getpid())
     child = os.fork()
     if child == 0:
         _run_child(play)
@@ -42,6 +45,7 @@ def play_in_child(started: Replayed, play: Callable[[], object]) -> Replayed:
         _, status = os.waitpid(child, 0)
     finally:
         signal.signal(signal.SIGINT, before)
+        end_own(others)
     code = os.waitstatus_to_exitcode(status)
     if code in (_STOPPED, -signal.SIGINT):
         raise KeyboardInterrupt

@@ -91,3 +91,39 @@ def loops_in_loops() -> None:
                 samples.write(text="more than 12")
     with dsl.ParallelFor([{"a": "x", "b": "y"}]) as fields:
         samples.write(text=fields.b)
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def keep_in(folder: str) -> str:
+    path = f"{folder}/kept.txt"
+    with open(path, "w") as file:
+        file.write("kept")
+    return path
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def leave_children(pid_file: str):
+    import os
+    import time
+
+    child = os.fork()
+    if child == 0:
+        time.sleep(300)
+    with open(pid_file, "w") as file:
+        file.write(str(child))
+
+
+@dsl.pipeline
+def with_children(pid_file: str) -> None:
+    leave_children(pid_file=pid_file)
+
+
+@dsl.pipeline
+def formatted(name: str = "x") -> None:
+    first = samples.add(a=1, b=1)
+    samples.write(text=f"{name}-{first.output}")
+
+
+@dsl.pipeline(pipeline_config=dsl.PipelineConfig(workspace=dsl.WorkspaceConfig(size="1Gi")))
+def in_workspace() -> str:
+    return keep_in(folder=dsl.WORKSPACE_PATH_PLACEHOLDER).output

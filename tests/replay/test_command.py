@@ -16,6 +16,7 @@ import pytest
 from dalsegno.runs.reader import list_runs, read_task
 from dalsegno.store import S3Access, Store, open_store
 from tests.engine import samples
+from tests.replay import broad
 from tests.servers import BUCKET
 
 DALSEGNO = str(Path(sys.executable).with_name("dalsegno"))
@@ -66,6 +67,14 @@ def test_killed_task_kills_no_command(run, command):
     assert done.returncode == 0, done.stderr
     assert "failed   ProcessDied: the task's process was ended by SIGKILL" in done.stderr
     assert "verdict: failure reproduced" in done.stdout
+
+
+def test_task_leaves_no_process_behind(run, command, tmp_path):
+    record = run(broad.with_children, pid_file=str(tmp_path / "pid"))
+    (tmp_path / "pid").unlink()
+    assert command("replay", f"{record.run_id}/leave-children").returncode == 0
+    child = int((tmp_path / "pid").read_text())
+    assert not Path(f"/proc/{child}").exists()
 
 
 def test_json_is_all_there_is_on_standard_output(run, command):

@@ -32,6 +32,8 @@ DETERMINISTIC = {
     "missing module": (samples.with_missing_module, {}),
     "broad": (broad.broad, {}),
     "loops in loops": (broad.loops_in_loops, {}),
+    "formatted text": (broad.formatted, {}),
+    "workspace": (broad.in_workspace, {}),
 }
 
 

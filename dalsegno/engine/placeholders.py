@@ -1,0 +1,50 @@
+"""What KFP's launcher fills into the parameters of a task, and where a run's workspace is."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from dalsegno.engine.values import to_text
+
+WORKSPACE = "/kfp-workspace"
+"""Where tasks find the workspace of their run on a cluster; what records say."""
+
+_PLACEHOLDER = re.compile(r"\{\{\$\.inputs\.parameters\['([^']+)'\]\}\}")
+
+
+def fill_in(values: dict[str, Any], workspace: Path) -> None:
+    """Replace what the launcher replaces in the text of an executor input, and the workspace.
+
+    Args:
+        values: Parameters by name; changed in place.
+        workspace: Where the workspace is on this machine.
+    """
+
+    def filled(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: filled(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [filled(item) for item in value]
+        if not isinstance(value, str):
+            return value
+        text = _PLACEHOLDER.sub(lambda found: _text_of(found, known), value)
+        return text.replace(WORKSPACE, str(workspace))
+
+    known = dict(values)
+    values.update({name: filled(value) for name, value in known.items()})
+
+
+def as_recorded(value: Any, workspace: Path) -> Any:
+    """Write what a task returned with the path that the workspace has on a cluster."""
+    if isinstance(value, dict):
+        return {key: as_recorded(item, workspace) for key, item in value.items()}
+    if isinstance(value, list):
+        return [as_recorded(item, workspace) for item in value]
+    return value.replace(str(workspace), WORKSPACE) if isinstance(value, str) else value
+
+
+def _text_of(found: re.Match[str], values: dict[str, Any]) -> str:
+    name = found.group(1)
+    return to_text(values[name]) if name in values else found.group(0)
