@@ -6,15 +6,18 @@ cached result is only good as long as it is the same.
 
 from __future__ import annotations
 
-import ast
 import functools
 import hashlib
 import importlib.util
+import re
 import site
 import sys
 import sysconfig
 from pathlib import Path
 
+_IMPORT = re.compile(
+    r"^[ \t]*(?:from[ \t]+([A-Za-z_][\w.]*)[ \t]+import\b|import[ \t]+([^\n#;(]+))", re.M
+)
 _LEFT_OUT = {"__pycache__", ".git"}
 
 
@@ -45,17 +48,14 @@ def code_digest(source: str) -> str:
 
 
 def _imported(source: str) -> set[str]:
-    """Top-level names of the modules that a source text imports, wherever in it."""
-    try:
-        tree = ast.parse(source)
-    except SyntaxError:
-        return set()
+    """Top-level names of the modules that a source text imports, wherever in it.
+
+    Read by pattern, so that broken text, and a docstring that looks like an import, do no harm.
+    """
     found: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            found |= {alias.name.partition(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            found.add(node.module.partition(".")[0])
+    for module, names in _IMPORT.findall(source):
+        listed = [module] if module else names.split(",")
+        found |= {name.split()[0].partition(".")[0] for name in listed if name.strip()}
     return found
 
 
