@@ -20,6 +20,7 @@ import json
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -241,6 +242,7 @@ async def _start(engine: Engine, name: str, group: int, output: Output, on_start
         stdout=output.fd,
         stderr=output.fd,
         process_group=group,
+        cwd=tempfile.gettempdir(),  # podman's monitor leaves a file `oom` where it stands
     )
     output.leave()
     try:

@@ -185,7 +185,8 @@ def test_environment_is_the_tasks_alone(play, store, monkeypatch):
     assert log_of(store, record) == "two\nlines /bin []\n"
 
 
-def test_memory_limit_ends_a_task_and_is_named(play, store):
+def test_memory_limit_ends_a_task_and_is_named(play, store, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     hungry = "head -c 200000000 /dev/zero | cat > /dev/null; x=$(yes | head -c 200000000)"
     record = play(samples.limited, script=hungry)
     if "refuses it" in str(record.error):
@@ -195,6 +196,7 @@ def test_memory_limit_ends_a_task_and_is_named(play, store):
     assert task.exit_code == 137
     assert "memory" in task.error["message"]
     assert "32 MiB" in task.error["message"]
+    assert not (tmp_path / "oom").exists()
 
 
 def test_timeout_stops_the_container(play, store, monkeypatch):
