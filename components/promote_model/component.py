@@ -39,8 +39,9 @@ def promote_model(
 
     evidence = json.loads(Path(verdict.path).read_bytes())
     releases.require_blessed(evidence)
+    store = open_default_store()
     release = releases.promote(
-        open_default_store(),
+        store,
         endpoint,
         Path(model.path),
         reason=reason,
@@ -50,5 +51,5 @@ def promote_model(
         version=version,
         run_id=run_id,
     )
-    releases.follow(release)
+    releases.follow(release, store=store)
     return release.number

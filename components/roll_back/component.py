@@ -26,8 +26,7 @@ def roll_back(
     from dalsegno import releases
     from dalsegno.settings import open_default_store
 
-    release = releases.roll_back(
-        open_default_store(), endpoint, reason=reason, who=who, run_id=run_id
-    )
-    releases.follow(release)
+    store = open_default_store()
+    release = releases.roll_back(store, endpoint, reason=reason, who=who, run_id=run_id)
+    releases.follow(release, store=store)
     return release.number

@@ -10,7 +10,7 @@ import pytest
 from kfp import dsl
 
 from components.promote_model.component import promote_model
-from dalsegno import releases
+from dalsegno import registry, releases
 from dalsegno.errors import InputError
 from dalsegno.store import Store
 from tests.model_folder import make_model
@@ -23,7 +23,7 @@ def settled(store: Store, monkeypatch: pytest.MonkeyPatch) -> Store:
     return store
 
 
-def promote(tmp_path: Path, verdict: dict[str, Any]) -> int:
+def promote(tmp_path: Path, verdict: dict[str, Any], version: str = "") -> int:
     (tmp_path / "verdict").write_text(json.dumps(verdict))
     if not (tmp_path / "model").exists():
         make_model(tmp_path / "model")
@@ -32,6 +32,7 @@ def promote(tmp_path: Path, verdict: dict[str, Any]) -> int:
         dsl.Artifact(uri=str(tmp_path / "verdict")),
         endpoint="titanic",
         golden="golden@2",
+        version=version,
     )
     return number
 
@@ -55,3 +56,16 @@ def test_refused_model_is_not_released(
     with pytest.raises(InputError, match=r"got a refusal \(.*\), want blessed"):
         promote(tmp_path, verdict)
     assert releases.live(settled, "titanic") is None
+
+
+def test_alias_that_failed_is_repaired_by_the_next_command(
+    settled: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    working = f"sqlite:///{tmp_path}/mlflow.db"
+    path = make_model(tmp_path / "model")
+    version = registry.register(path, name="titanic", tracking_uri=working)
+    monkeypatch.setenv("DALSEGNO_MLFLOW_URI", f"sqlite:///{tmp_path}/model/model.onnx")
+    assert promote(tmp_path, {"blessed": True, "reasons": []}, version) == 1
+    monkeypatch.setenv("DALSEGNO_MLFLOW_URI", working)
+    assert releases.repair_if_behind(settled, "titanic")
+    assert registry.versions("titanic")[0].aliases == ["champion"]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from components.roll_back.component import roll_back
-from dalsegno import releases
+from dalsegno import registry, releases
 from dalsegno.store import Store
 from tests.model_folder import make_model
 
@@ -23,3 +23,20 @@ def test_roll_back_of_one_run_happens_once(
     made = releases.live(store, "titanic")
     assert made is not None
     assert (made.rolled_back_to, made.reason, made.who) == (2, "alarm", "pipeline")
+
+
+def test_alias_that_failed_is_repaired_by_the_next_command(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    working = f"sqlite:///{tmp_path}/mlflow.db"
+    monkeypatch.setenv("DALSEGNO_STORE_URI", store.uri)
+    monkeypatch.setenv("DALSEGNO_MLFLOW_URI", f"sqlite:///{tmp_path}/1/model.onnx")
+    for number in range(2):
+        path = make_model(tmp_path / str(number), bias=number)
+        version = registry.register(path, name="titanic", tracking_uri=working)
+        releases.promote(store, "titanic", path, reason="", who="anna", version=version)
+    assert roll_back.python_func("titanic", "alarm") == 3
+    monkeypatch.setenv("DALSEGNO_MLFLOW_URI", working)
+    assert releases.repair_if_behind(store, "titanic")
+    aliases = {item.version: item.aliases for item in registry.versions("titanic")}
+    assert aliases == {"1": ["champion"], "2": ["challenger"]}
