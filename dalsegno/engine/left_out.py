@@ -17,12 +17,11 @@ _SETTINGS = {
     "initContainers": "init containers",
     "enabledSharedMemory": "shared memory",
     "podMetadata": "pod labels and annotations",
-    "securityContext": "security contexts (kept in containers alone)",
+    "securityContext": "security contexts",
 }
-_LIMITS = "resources (kept in containers alone)"
+_LIMITS = "resources"
 _KEPT_IN_CONTAINERS = {_SETTINGS["securityContext"], _LIMITS}
 _PAUSE = "ARGO_DEBUG_PAUSE_"
-_MOST = 4
 
 
 def left_out(pipeline: Pipeline, mode: str = AUTO) -> list[str]:
@@ -31,16 +30,17 @@ def left_out(pipeline: Pipeline, mode: str = AUTO) -> list[str]:
     Args:
         mode: What the tasks run in; what a container keeps is named for processes alone.
     """
-    found: dict[str, dict[str, None]] = {}
     executors = pipeline.spec.get("deploymentSpec", {}).get("executors", {})
+    everywhere: dict[str, None] = {}
+    in_processes: dict[str, None] = {}
     for name, label in _unused(pipeline):
-        if name in _KEPT_IN_CONTAINERS and needs_container(executors.get(label, {}), mode):
-            continue
-        found.setdefault(name, {})[label.removeprefix("exec-")] = None
-    if not found:
-        return []
-    named = "; ".join(f"{name} of {_shown(list(labels))}" for name, labels in found.items())
-    return [f"without a meaning on this machine, left out: {named}"]
+        if name not in _KEPT_IN_CONTAINERS:
+            everywhere[name] = None
+        elif not needs_container(executors.get(label, {}), mode):
+            in_processes[name] = None
+    groups = (("on this machine", everywhere), ("in processes", in_processes))
+    named = [f"{where}: {', '.join(names)}" for where, names in groups if names]
+    return [f"not applied {'; '.join(named)}"] if named else []
 
 
 def _unused(pipeline: Pipeline) -> Iterator[tuple[str, str]]:
@@ -56,12 +56,6 @@ def _unused(pipeline: Pipeline) -> Iterator[tuple[str, str]]:
     for component in pipeline.spec.get("components", {}).values():
         parameters = component.get("inputDefinitions", {}).get("parameters", {}).values()
         if any(item.get("parameterType") == "TASK_CONFIG" for item in parameters):
-            label = component.get("executorLabel", "")
-            yield "the contents of dsl.TaskConfig (it is empty here)", label
+            yield "dsl.TaskConfig (it is empty here)", component.get("executorLabel", "")
     if pipeline.platform.get("pipelineConfig", {}).get("resourceTtlOnCompletion"):
         yield "time to live after completion", "the run"
-
-
-def _shown(labels: list[str]) -> str:
-    more = f" and {len(labels) - _MOST} more" if len(labels) > _MOST else ""
-    return ", ".join(labels[:_MOST]) + more

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from kfp import dsl, kubernetes
 
-from dalsegno.cli.pipelines import compile_object
+from dalsegno.cli.pipelines import compile_object, load_pipeline
 from dalsegno.engine.left_out import left_out
 from dalsegno.engine.limits import ARGUMENT_BYTES, input_warnings, task_warnings, warnings_for
 from dalsegno.runs.record import State
@@ -46,6 +46,13 @@ def settled() -> int:
     kubernetes.add_toleration(task, key="k", operator="Exists")
     kubernetes.add_node_selector(task, "disk", "ssd")
     kubernetes.set_image_pull_policy(task, "Always")
+    return task.output
+
+
+@dsl.pipeline
+def limited() -> int:
+    task = length(text="x").set_cpu_limit("1")
+    kubernetes.set_security_context(task, run_as_non_root=True)
     return task.output
 
 
@@ -97,6 +104,19 @@ def test_settings_without_meaning_are_told_in_one_line(run):
     record = run(settled)
     assert record.state is State.SUCCEEDED
     assert record.notices == left_out(compile_object(settled))
-    for name in ("node selectors", "tolerations", "image pull policy", "resources"):
-        assert f"{name}" in record.notices[0]
-    assert "of length" in record.notices[0]
+    assert record.notices == [
+        "not applied on this machine: node selectors, tolerations, image pull policy; "
+        "in processes: resources"
+    ]
+
+
+def test_settings_that_containers_apply_are_told_of_processes_alone():
+    pipeline = compile_object(limited)
+    assert left_out(pipeline) == ["not applied in processes: security contexts, resources"]
+    assert left_out(pipeline, "container") == []
+
+
+@pytest.mark.parametrize("name", ["feature", "training", "inference", "monitoring", "loop"])
+def test_note_of_our_own_pipelines_is_short(name):
+    (note,) = left_out(load_pipeline(name))
+    assert len(note) < 80

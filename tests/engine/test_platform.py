@@ -247,7 +247,7 @@ def test_variables_that_a_task_hands_on_are_not_its_own(play):
     record = play(handed_on)
     assert (record.state, record.error) == (State.SUCCEEDED, None)
     assert record.outputs["parameters"]["Output"] == []
-    assert "dsl.TaskConfig (it is empty here) of handing-on" in record.notices[0]
+    assert "dsl.TaskConfig (it is empty here)" in record.notices[0]
 
 
 @needs_mounts
