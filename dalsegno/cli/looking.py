@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from dalsegno.store import Store
 
 _LOG_LINES = 20
-_FOLLOW_SECONDS = 0.5
+_FOLLOW_SECONDS, _FOLLOW_CLUSTER_SECONDS = 0.5, 3.0
 _FAILED = ("failed", "lost")
 _COLUMNS = ("run", "pipeline", "state", "seconds", "started", "error")
 
@@ -209,7 +209,7 @@ def _cluster_log(
 ) -> Iterator[str]:
     from dalsegno.cluster.access import cluster_access
     from dalsegno.cluster.api import KfpApi
-    from dalsegno.cluster.task_logs import kept_log, pod_log
+    from dalsegno.cluster.task_logs import follow_pod, kept_log, pod_log
     from dalsegno.errors import DalsegnoError
     from dalsegno.settings import open_artifact_store
 
@@ -227,7 +227,15 @@ def _cluster_log(
         except DalsegnoError as error:
             _tell(f"bucket: {error}")
     api = KfpApi(cluster_access(settings))
-    yield from pod_log(api, reading, task, follow=follow and not task.state.is_final)
+    if not follow or task.state.is_final:
+        yield from pod_log(api, reading, task)
+        return
+
+    def look() -> tuple[Reading, TaskRecord]:
+        now = read_cluster_run(settings, task.run_id)
+        return now, _task_of(now, address) or task
+
+    yield from follow_pod(api, look, _FOLLOW_CLUSTER_SECONDS)
 
 
 def _local_log(store: Store, address: str, *, follow: bool) -> Iterator[str]:
@@ -290,7 +298,8 @@ def _print_task(task: TaskRecord, log: str) -> None:
         markup=False,
         soft_wrap=True,
     )
-    out.print(f"  state      {task.state}  {seconds(task.seconds)} s", markup=False, soft_wrap=True)
+    took = f"  {seconds(task.seconds)} s" if task.seconds is not None else ""
+    out.print(f"  state      {task.state}{took}", markup=False, soft_wrap=True)
     for name, value in task.executor_input.get("inputs", {}).get("parameterValues", {}).items():
         text = str(value)
         out.print(f"  parameter  {name} = {text[:70]}", markup=False, soft_wrap=True)

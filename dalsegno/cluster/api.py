@@ -21,6 +21,9 @@ _V2 = "/apis/v2beta1"
 _PAGE = 100
 _TESTED = (2, 17)
 _TOO_OLD, _TOO_NEW = (2, 5), (4, 0)
+_NAMESPACE = "kubeflow"
+_OK, _KIND = 200, "content-type"
+_NO_LOG = '{"error_message":'
 
 Item = dict[str, Any]
 
@@ -86,13 +89,24 @@ class KfpApi:
         """Start the failed tasks of a run again, with the same code and inputs."""
         self.http.json("POST", f"{_V2}/runs/{_part(run_id)}:retry")
 
-    def pod_log(self, run_id: str, pod: str, *, follow: bool = False) -> Iterator[str]:
-        """Yield the log of a pod while it comes (v1alpha1: pod first, then Argo's archive)."""
+    def pod_log(self, run_id: str, pod: str) -> Iterator[str]:
+        """Yield the log of a pod as it is now: of the pod, else of Argo's archive.
+
+        The API server has it under v1alpha1, and takes `follow` from where it never is; the UI,
+        which passes on v1beta1 and v2beta1 alone, has it elsewhere.
+
+        Raises:
+            NotFoundError: There is none; the server says so behind a status of 200.
+        """
         path = f"/apis/v1alpha1/runs/{_part(run_id)}/nodes/{_part(pod)}/log"
-        with self.http.stream(path, params={"follow": "true"} if follow else {}) as answer:
-            if answer.status_code != 200:  # noqa: PLR2004
-                raise NotFoundError(f"log of pod {pod}: got {answer.status_code}, want a log")
-            yield from answer.iter_text()
+        space = self.access.namespace or _NAMESPACE
+        names = {"podname": pod, "runid": run_id, "podnamespace": space}
+        for place, query in ((path, {}), ("/k8s/pod/logs", names)):
+            with self.http.stream(place, params=query) as answer:
+                if answer.status_code == _OK and "html" not in answer.headers.get(_KIND, ""):
+                    yield from _checked(pod, answer.iter_text())
+                    return
+        raise NotFoundError(f"log of pod {pod}: got {answer.status_code}, want a log")
 
     # Pipelines
 
@@ -201,6 +215,15 @@ def equals(key: str, value: str) -> str:
     """Write a filter of the list calls: one key equals one string."""
     predicate = {"operation": "EQUALS", "key": key, "string_value": value}
     return json.dumps({"predicates": [predicate]})
+
+
+def _checked(pod: str, parts: Iterator[str]) -> Iterator[str]:
+    first = next(parts, "")
+    if first.startswith(_NO_LOG):
+        said = json.loads("".join([first, *parts])).get("error_message", "")
+        raise NotFoundError(f"log of pod {pod}: {' '.join(said.split())[-200:]}")
+    yield first
+    yield from parts
 
 
 def _name(item: Item) -> str | None:

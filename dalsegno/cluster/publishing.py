@@ -157,4 +157,4 @@ def wait_for(
 
 def kubernetes_name(name: str) -> str:
     """Return a name that KFP takes whichever way it stores pipelines."""
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40]
+    return re.sub(r"[^a-z0-9]+", "-", name.lower())[:40].strip("-")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 
 from dalsegno.cluster.api import KfpApi
@@ -62,8 +63,8 @@ def kept_log(
     raise NotFoundError(f"{uri}: got no log there, want one")
 
 
-def pod_log(api: KfpApi, reading: Reading, task: TaskRecord, *, follow: bool) -> Iterator[str]:
-    """Yield what the pod of a task prints, or what Argo archived of it.
+def pod_log(api: KfpApi, reading: Reading, task: TaskRecord) -> Iterator[str]:
+    """Yield what the pod of a task has printed, or what Argo archived of it.
 
     Raises:
         NotFoundError: Its pod is not known or gone.
@@ -72,4 +73,34 @@ def pod_log(api: KfpApi, reading: Reading, task: TaskRecord, *, follow: bool) ->
     if pod is None:
         message = f"log of {task.task}/{task.attempt}: got no name of its pod, want one"
         raise NotFoundError(message, f"dalsegno show {task.run_id}")
-    yield from api.pod_log(task.run_id, pod, follow=follow)
+    yield from api.pod_log(task.run_id, pod)
+
+
+def follow_pod(
+    api: KfpApi, look: Callable[[], tuple[Reading, TaskRecord]], pause_seconds: float
+) -> Iterator[str]:
+    """Yield what the pod of a task prints until the task has ended.
+
+    KFP gives a log whole or not at all: it is asked for again and again, and told from where the
+    last answer ended.
+
+    Args:
+        look: Reads the task anew.
+
+    Raises:
+        NotFoundError: The task has ended and its pod is gone.
+    """
+    shown = 0
+    while True:
+        reading, task = look()
+        try:
+            text = "".join(pod_log(api, reading, task))
+        except NotFoundError:
+            if task.state.is_final and not shown:
+                raise
+            text = ""  # its container is not up yet
+        yield text[shown:]
+        shown = max(shown, len(text))
+        if task.state.is_final:
+            return
+        time.sleep(pause_seconds)

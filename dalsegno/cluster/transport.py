@@ -123,6 +123,8 @@ class Transport:
             return self._no_entry(answer, said)
         if status >= _SERVER_FAULT or status == _TOO_MANY:
             return InfrastructureError(f"{where}: got {status} {said}, want an answer", _CHECK)
+        if said is None and status == _BAD_REQUEST and _is_plain(answer):
+            said = _line(answer.text)  # uploads say so what is wrong with a name
         if said is None:
             return self._no_json(answer)
         if status == _NOT_FOUND:
@@ -187,7 +189,15 @@ def _message(answer: httpx.Response) -> str | None:
     if not isinstance(body, dict):
         return None
     text = body.get("message") or body.get("error_message") or body.get("error") or ""
-    line = " ".join(str(text).split())
+    return _line(str(text))
+
+
+def _is_plain(answer: httpx.Response) -> bool:
+    return bool(answer.headers.get("content-type", "").startswith("text/plain"))
+
+
+def _line(text: str) -> str:
+    line = " ".join(text.split())
     return line if len(line) <= 300 else f"…{line[-300:]}"  # noqa: PLR2004
 
 

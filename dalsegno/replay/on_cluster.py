@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dalsegno.cluster.api import KfpApi
-from dalsegno.cluster.publishing import publish, submit, wait_for
+from dalsegno.cluster.publishing import kubernetes_name, publish, submit, wait_for
 from dalsegno.cluster.reading import Reading, Source
 from dalsegno.cluster.sources import read_run
 from dalsegno.cluster.task_logs import add_logs
@@ -123,7 +122,7 @@ def _upload(store: Store, path: Path, key: str) -> None:
 def pipeline_name(capsule: Capsule) -> str:
     """Name of the pipeline of a replay: one for each component."""
     task = capsule.record.task.rpartition("/")[2]
-    return f"replay-{re.sub(r'[^a-z0-9]+', '-', task.lower()).strip('-')[:40]}"
+    return kubernetes_name(f"replay-{task}")
 
 
 def _last_attempt(tasks: Sequence[TaskRecord], run_id: str) -> TaskRecord:

@@ -41,6 +41,7 @@ class FakeKfp:
         self.experiments: list[dict[str, Any]] = []
         self.schedules: list[dict[str, Any]] = []
         self.logs: dict[tuple[str, str], str] = {}
+        self.is_ui = False
         self.metadata: Metadata | None = None
         self.health = {"commit_sha": "c0ffee", "tag_name": "2.17.0", "multi_user": False}
         self.faults: list[int | str] = []
@@ -259,19 +260,38 @@ def serve(kfp: FakeKfp) -> Iterator[str]:
             elif parts.path.startswith(f"/{SERVICE}/"):
                 self._grpc_web(parts.path.rpartition("/")[2], raw)
             elif "/nodes/" in parts.path:
-                run_id, pod = parts.path.split("/")[4], parts.path.split("/")[6]
-                text = kfp.logs.get((run_id, pod))
-                self._send(200 if text else 500, (text or "no log").encode(), "text/plain")
+                self._log(*parts.path.split("/")[4:7:2])
+            elif parts.path == "/k8s/pod/logs":
+                text = kfp.logs.get((query["runid"], query["podname"]))
+                self._send(200 if text else 404, (text or "pod not found").encode(), "")
             else:
                 status, answer = kfp.answer(self.command, parts.path, query, body)
                 self._send(status, json.dumps(answer).encode(), "application/json")
 
         do_GET = do_POST = do_DELETE = _do
 
+        def _log(self, run_id: str, pod: str) -> None:
+            """Answer as run_log_server.go: 200 comes first, what went wrong behind it.
+
+            The UI (frontend/server/app.ts) passes on v1beta1 and v2beta1 alone.
+            """
+            if kfp.is_ui:
+                self._send(404, b"<pre>Cannot GET</pre>", "text/html; charset=utf-8")
+                return
+            said = f"BadRequestError: Failed to read logs for run {run_id}: no pod {pod}"
+            error = json.dumps(
+                {"error_message": said, "error_details": said}, separators=(",", ":")
+            )
+            text = kfp.logs.get((run_id, pod), error)
+            self._send(200, text.encode(), "text/plain")
+
         def _fault(self, fault: int | str) -> None:
             if fault == "hang":
                 time.sleep(3)
                 self.close_connection = True
+            elif fault == "plain":
+                said = b"Invalid input error: PipelineVersion.Name length cannot exceed 127\n"
+                self._send(400, said, "text/plain; charset=utf-8")
             elif fault == "html":
                 self._send(200, b"<html>log in</html>", "text/html")
             else:
