@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from dalsegno.cli.output import console, print_json
+from dalsegno.cli.output import as_typed, console, print_json
 from dalsegno.errors import NotFoundError
 
 if TYPE_CHECKING:
@@ -68,17 +68,22 @@ def print_changes(store: Store, run: RunRecord, task: str) -> None:
     out = console()
     for line in changes_beside(store, run, task):
         out.print(f"  {line}", markup=False, soft_wrap=True)
-    out.print(f"  next: dalsegno replay {run.run_id}/{task}", markup=False, soft_wrap=True)
+    command = as_typed(f"dalsegno replay {run.run_id}/{task}")
+    out.print(f"  next: {command}", markup=False, soft_wrap=True)
 
 
 def print_ways_on(run: RunRecord) -> None:
-    """Print what to run next after a run that failed; nothing after another one."""
+    """Print what to run next after a run that came to no good end; nothing after another one."""
     failed = [path for path, task in run.tasks.items() if task.state == "failed" and task.attempts]
-    if run.state != "failed" or not failed:
+    resume = as_typed(f"dalsegno resume {run.run_id}")
+    if run.state in {"lost", "cancelled"}:
+        lines = [f"  next: {resume}"]
+    elif run.state == "failed" and failed:
+        replay = as_typed(f"dalsegno replay {run.run_id}/{failed[0]}")
+        lines = [f"  next: {replay}", f"  then: {resume}"]
+    else:
         return
-    out = console()
-    out.print(f"  next: dalsegno replay {run.run_id}/{failed[0]}", markup=False, soft_wrap=True)
-    out.print(f"  then: dalsegno resume {run.run_id}", markup=False, soft_wrap=True)
+    console().print("\n".join(lines), markup=False, soft_wrap=True)
 
 
 def _attempt(store: Store, address: str) -> tuple[RunRecord, TaskRecord]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from dalsegno.cli.comparing import print_changes, print_ways_on
-from dalsegno.cli.output import console, print_json, print_table, seconds
+from dalsegno.cli.output import console, print_json, print_table, seconds, shortened
 from dalsegno.cli.running import print_outcome
 from dalsegno.errors import InputError, NotFoundError
 
@@ -287,7 +287,7 @@ def _row(record: RunRecord) -> tuple[Any, ...]:
         record.state,
         seconds(record.seconds),
         record.created_at[:19],
-        (record.error or "")[:60],
+        shortened(record.error or "", 60),
     )
 
 

@@ -26,7 +26,7 @@ from dalsegno.cli import (
     serving,
     tracing,
 )
-from dalsegno.cli.output import fail
+from dalsegno.cli.output import GIVEN_STORE, fail
 from dalsegno.errors import DalsegnoError, TaskFailedError
 
 FAILED, MISUSED, STOPPED = 1, 2, 130
@@ -68,7 +68,7 @@ def options(
 ) -> None:
     """Settings come from dalsegno.toml and DALSEGNO_… variables; options win over both."""
     if store:
-        os.environ["DALSEGNO_STORE_URI"] = store
+        os.environ["DALSEGNO_STORE_URI"] = os.environ[GIVEN_STORE] = store
     if debug:
         os.environ["_DALSEGNO_DEBUG"] = "1"
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")

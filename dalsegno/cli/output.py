@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, is_dataclass
@@ -12,6 +14,9 @@ from dalsegno.errors import DalsegnoError
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+GIVEN_STORE = "_DALSEGNO_GIVEN_STORE"
+"""Environment name of what `--store` was given."""
 
 _PIPE_COLUMNS = 200  # a program or a file reads: no need to fold at 80
 _WHOLE = {"run", "task", "release", "number", "state"}  # what people copy stays on one line
@@ -56,7 +61,20 @@ def fail(error: DalsegnoError) -> None:
     """Say what went wrong and which command comes next."""
     sys.stderr.write(f"error: {error}\n")
     if error.next_command:
-        sys.stderr.write(f"  next: {error.next_command}\n")
+        sys.stderr.write(f"  next: {as_typed(error.next_command)}\n")
+
+
+def as_typed(command: str) -> str:
+    """Write a command that comes next with the store that this one was given by `--store`."""
+    store = os.environ.get(GIVEN_STORE)
+    if not store or not command.startswith("dalsegno "):
+        return command
+    return command.replace("dalsegno", f"dalsegno --store {shlex.quote(store)}", 1)
+
+
+def shortened(text: str, length: int) -> str:
+    """Cut a text that is longer, and say so by an ellipsis."""
+    return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
 def seconds(value: float | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -34,7 +35,7 @@ here = {n: c for n, c in vars(module).items() if isinstance(c, base_component.Ba
 graphs = {n: c for n, c in here.items() if isinstance(c, graph_component.GraphComponent)}
 found = here if function else graphs or here
 if function and function not in found or not function and len(found) != 1:
-    sys.exit(f"got pipelines {sorted(found)}, want " + (repr(function) if function else "one"))
+    sys.exit(f"got {', '.join(graphs or here) or 'nothing'}, want " + (function or "one of them"))
 compiler.Compiler().compile(found[function] if function else next(iter(found.values())), target)
 files = {getattr(loaded, "__file__", None) or "" for loaded in list(sys.modules.values())}
 foreign = tuple(sysconfig.get_paths()[name] for name in ("stdlib", "purelib", "platlib"))
@@ -122,9 +123,18 @@ def _compile_file(path: Path, function: str) -> Pipeline:
             check=False,
         )
         if done.returncode:
+            where = f"{path}{_failing_line(path, done.stderr)}"
             reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-            raise InputError(f"{path}: does not compile: {reason}", f"{sys.executable} {path}")
+            if reason.startswith("got "):
+                raise InputError(f"{path}: {reason}", f"dalsegno run {path}:FUNCTION")
+            raise InputError(f"{where}: does not compile: {reason}", f"{sys.executable} {path}")
         sources = json.loads(target.with_suffix(".json").read_text())
         return replace(
             parse_pipeline(target.read_text(), path.name), sources=tuple(dict.fromkeys(sources))
         )
+
+
+def _failing_line(path: Path, traceback: str) -> str:
+    """Return `:LINE` of the file where its code stood when it failed, if it did."""
+    lines = re.findall(rf'File "{re.escape(str(path.absolute()))}", line (\d+)', traceback)
+    return f":{lines[-1]}" if lines else ""

@@ -75,7 +75,8 @@ class Progress:
 
         self._live.console.print(
             f"  [{colour}]{mark}[/{colour}] {took}  {escape(self.title)}/{escape(event.path)}"
-            f"[dim]{escape(why)}[/dim]"
+            f"[dim]{escape(why)}[/dim]",
+            soft_wrap=not sys.stdout.isatty(),
         )
 
     def _line(self) -> str:

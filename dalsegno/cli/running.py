@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from dalsegno.cli.output import console, print_json, print_table, seconds
+from dalsegno.cli.output import console, print_json, print_table, seconds, shortened
 from dalsegno.errors import InputError, TaskFailedError
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ def print_outcome(record: RunRecord) -> None:
     print_table(
         ("task", "state", "seconds", ""),
         [
-            (path, task.state, seconds(task.seconds), (task.error or "")[:70])
+            (path, task.state, seconds(task.seconds), shortened(task.error or "", 70))
             for path, task in record.tasks.items()
         ],
     )
@@ -183,7 +183,8 @@ def raise_if_failed(record: RunRecord) -> None:
     from dalsegno.settings import open_default_store
 
     lines = changes_beside(open_default_store(), record, failed)
-    message = f"task {failed!r} failed in run {record.run_id}: {record.error}"
+    reason = record.tasks[failed].error or record.error
+    message = f"task {failed!r} failed in run {record.run_id}: {reason}"
     verb = "replay" if record.tasks[failed].attempts else "show"  # without an attempt: no inputs
     raise TaskFailedError(
         "\n  ".join([message, *lines]), f"dalsegno {verb} {record.run_id}/{failed}"

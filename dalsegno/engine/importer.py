@@ -5,10 +5,10 @@ from __future__ import annotations
 from dalsegno.engine import artifacts
 from dalsegno.engine.context import Context, TaskEvent
 from dalsegno.engine.resolve import Artifact, Result
-from dalsegno.engine.task import Task, message_of, new_record
+from dalsegno.engine.task import Task, new_record
 from dalsegno.engine.values import normalise
 from dalsegno.errors import DalsegnoError
-from dalsegno.runs.record import State, TaskRecord, timestamp
+from dalsegno.runs.record import State, TaskRecord, message_of, timestamp
 
 
 async def import_artifact(context: Context, task: Task) -> Result:

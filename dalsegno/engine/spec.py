@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from dalsegno.engine.values import check_type, normalise
+from dalsegno.engine.values import check_type, name_of, normalise
 from dalsegno.errors import InputError
 
 _SCHEMA_MAJOR = "2."
@@ -122,9 +122,9 @@ class Pipeline:
             return check_type(name, value, definition)
         if definition.get("isOptional") or name in given:
             return None
-        kind = definition.get("parameterType", "STRING").lower()
+        kind = name_of(definition)
         raise InputError(
-            f"parameter {name!r} of pipeline {self.name!r}: got nothing, want a {kind}",
+            f"parameter {name!r} of pipeline {self.name!r}: got nothing, want {kind}",
             f"dalsegno run ... --param {name}=VALUE",
         )
 

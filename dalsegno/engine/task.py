@@ -27,7 +27,7 @@ from dalsegno.engine.process import play_process
 from dalsegno.engine.resolve import Inputs, Result
 from dalsegno.errors import DalsegnoError, InputError
 from dalsegno.runs.liveness import boot_id
-from dalsegno.runs.record import State, TaskRecord, attempt_key, timestamp
+from dalsegno.runs.record import State, TaskRecord, attempt_key, message_of, timestamp
 
 
 @dataclass(frozen=True)
@@ -254,11 +254,6 @@ def _describe(error: Exception) -> dict[str, Any]:
 def _timed_out(work: Play) -> Outcome:
     message = f"timed out after {work.timeout_seconds:g} s: the task was stopped"
     return Outcome(-signal.SIGTERM, None, {"type": "TimedOut", "message": message})
-
-
-def message_of(record: TaskRecord) -> str | None:
-    """Return the message of what failed, if something did."""
-    return str(record.error["message"]) if record.error else None
 
 
 def _backoff_seconds(policy: dict[str, Any], attempt: int) -> float:

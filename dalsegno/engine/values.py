@@ -76,6 +76,12 @@ def check_type(name: str, value: Any, definition: dict[str, Any]) -> Any:
     return value
 
 
+def name_of(definition: dict[str, Any]) -> str:
+    """Name the type of a parameter, for people."""
+    kind = str(definition.get("parameterType", "STRING"))
+    return _NAMES.get(kind, kind)
+
+
 def parse_argument(name: str, text: str, definition: dict[str, Any]) -> Any:
     """Read a command-line argument `name=text` as its parameter's type."""
     kind = definition.get("parameterType", "STRING")

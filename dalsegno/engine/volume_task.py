@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dalsegno.engine.context import Context, TaskEvent
 from dalsegno.engine.resolve import Result
-from dalsegno.engine.task import Task, message_of, new_record
+from dalsegno.engine.task import Task, new_record
 from dalsegno.errors import DalsegnoError
-from dalsegno.runs.record import State, timestamp
+from dalsegno.runs.record import State, message_of, timestamp
 
 CREATE, DELETE = "argostub/createpvc", "argostub/deletepvc"
 

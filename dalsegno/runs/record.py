@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Self
 
+from dalsegno import errors
 from dalsegno.errors import InputError
 
 _RUN_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,100}")
@@ -180,8 +181,17 @@ def summarise(record: TaskRecord) -> TaskSummary:
         record.started_at,
         record.seconds,
         record.logic_seconds,
-        record.error["message"] if record.error else None,
+        message_of(record),
     )
+
+
+def message_of(record: TaskRecord) -> str | None:
+    """Return what failed, if something did: an exception of the task's own code by its type."""
+    if record.error is None:
+        return None
+    kind, message = str(record.error.get("type")), str(record.error["message"])
+    is_plain = not record.error.get("file") or kind == "SystemExit" or hasattr(errors, kind)
+    return message if is_plain or message == kind else f"{kind}: {message}"
 
 
 def to_json(record: RunRecord | TaskRecord) -> bytes:

@@ -86,7 +86,7 @@ def test_failure_says_what_changed(failed: tuple[str, str, str]) -> None:
     message, good, bad = failed
     lines = message.splitlines()
     assert lines[:4] == [
-        f"task 'train' failed in run {bad}: age: got 50% nulls, want at most 30%",
+        f"task 'train' failed in run {bad}: ValueError: age: got 50% nulls, want at most 30%",
         f"  changed since {good}:",
         "    age: null share 0.00 -> 0.50",
         "    embarked: new category 'X'",

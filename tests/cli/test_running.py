@@ -11,6 +11,7 @@ from kfp import compiler, dsl
 from typer.testing import CliRunner
 
 from dalsegno.cli import looking, running
+from dalsegno.cli.output import GIVEN_STORE, as_typed
 from dalsegno.errors import DalsegnoError, InputError, NotFoundError, TaskFailedError
 from dalsegno.store import Store
 
@@ -75,6 +76,7 @@ def test_run_prints_the_record_alone_as_json(call: Call) -> None:
 def test_run_of_a_failing_task_names_the_next_command(call: Call) -> None:
     with pytest.raises(TaskFailedError, match="task 'double' failed in run") as caught:
         call("run", "doubling.yaml", "-p", "number=-1")
+    assert str(caught.value).endswith(": ValueError: negative")
     command, verb, address = str(caught.value.next_command).split()
     assert (command, verb) == ("dalsegno", "replay")
     output = call("show", address).output
@@ -133,3 +135,26 @@ def test_show_refuses_an_unknown_address(call: Call, address: str) -> None:
     run_id = json.loads(call("run", "doubling.yaml", "--json").output)["run_id"]
     with pytest.raises(NotFoundError):
         call("show", address.format(run_id))
+
+
+def test_file_that_does_not_compile_is_named_with_its_line(call: Call) -> None:
+    Path("broken.py").write_text("from kfp import dsl\n\nname = unknown\n")
+    with pytest.raises(InputError, match=r"broken\.py:3: does not compile: NameError"):
+        call("run", "broken.py")
+
+
+def test_file_of_several_pipelines_lists_them(call: Call) -> None:
+    head = "from kfp import dsl\n\n@dsl.component\ndef one() -> int:\n    return 1\n"
+    graphs = "".join(f"\n@dsl.pipeline\ndef {name}():\n    one()\n" for name in ("a", "b"))
+    Path("two.py").write_text(head + graphs)
+    with pytest.raises(InputError, match=r"two\.py: got a, b, want one of them") as caught:
+        call("run", "two.py")
+    assert caught.value.next_command == "dalsegno run two.py:FUNCTION"
+
+
+def test_next_command_has_the_store_that_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(GIVEN_STORE, "my store")
+    assert as_typed("dalsegno show 7f3a") == "dalsegno --store 'my store' show 7f3a"
+    assert as_typed("kubectl get pods") == "kubectl get pods"
+    monkeypatch.delenv(GIVEN_STORE)
+    assert as_typed("dalsegno show 7f3a") == "dalsegno show 7f3a"

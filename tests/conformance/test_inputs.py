@@ -69,7 +69,7 @@ def test_optional_inputs_are_left_out(play):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({}, "got nothing, want a number_integer"),
+        ({}, "got nothing, want an integer"),
         ({"n": "one"}, "want an integer"),
         ({"n": 1.5}, "want an integer"),
         ({"n": 1, "m": 2}, "got parameter 'm'"),

@@ -94,7 +94,7 @@ def test_failed_run_exits_with_the_replay_command(cli, kfp):
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ([], "parameter 'a' of pipeline 'adding': got nothing, want a number_integer"),
+        ([], "parameter 'a' of pipeline 'adding': got nothing, want an integer"),
         (["-p", "a=x"], "want"),
         (["-p", "a=1", "-p", "c=2"], r"got parameter 'c'.*want one of \['a', 'b'\]"),
         (["-p", "a"], "want NAME=VALUE"),
