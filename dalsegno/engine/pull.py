@@ -59,15 +59,21 @@ def qualified(image: str) -> str:
 
 
 def mapped(image: str, image_map: Mapping[str, str]) -> str:
-    """Return what to use for an image: by its whole name, else by the first pattern that fits."""
+    """Return what to use for an image: by its whole name, else by the first pattern that fits.
+
+    A `*` in what is to be used stands for the part that the pattern's `*` stood for.
+    """
     if image in image_map:
         return image_map[image]
-    fitting = (to for name, to in image_map.items() if fnmatch.fnmatchcase(image, name))
-    return next(fitting, image)
+    for pattern, target in image_map.items():
+        if fnmatch.fnmatchcase(image, pattern):
+            before, _, after = pattern.partition("*")
+            return target.replace("*", image[len(before) : len(image) - len(after)])
+    return image
 
 
 def parse_image_map(given: list[str]) -> dict[str, str]:
-    """Read `FROM=TO` arguments; FROM may hold `*`.
+    """Read `FROM=TO` arguments; both may hold `*`.
 
     Raises:
         InputError: One is not of that form, or two contradict each other.
@@ -77,6 +83,10 @@ def parse_image_map(given: list[str]) -> dict[str, str]:
         source, equals, target = (part.strip() for part in item.partition("="))
         if not (source and equals and target):
             raise InputError(f"--image-map: got {item!r}, want FROM=TO")
+        if "*" in target and (source.count("*") != 1 or "[" in source):
+            raise InputError(
+                f"--image-map: got * in {target!r}, want exactly one in {source!r} too"
+            )
         if found.setdefault(source, target) != target:
             raise InputError(f"--image-map: got {source!r} twice, want one image for it")
     return found
