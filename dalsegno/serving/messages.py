@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +10,8 @@ import numpy as np
 
 from dalsegno.errors import InputError
 from dalsegno.serving.endpoint import Served
-from dalsegno.serving.tensors import Array, Tensor, quote
+from dalsegno.serving.plain import PlainTensors
+from dalsegno.serving.tensors import Array, Tensor, quote, read_columns
 
 OUTPUTS: Mapping[str, str] = {"probability": "FP32", "decision": "INT32"}
 """Datatype by name of what every endpoint answers, each of shape [rows]."""
@@ -37,10 +38,24 @@ class InferenceRequest:
     """
 
     id: str
-    inputs: list[Tensor]
+    inputs: Sequence[Tensor]
     outputs: list[WantedOutput]
     is_binary: bool = False
     parameters: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> int:
+        """How many rows the first input says that it has."""
+        inputs = self.inputs
+        if isinstance(inputs, PlainTensors):
+            return inputs.rows
+        return inputs[0].shape[0] if inputs and inputs[0].shape else 0
+
+    def columns(self, wanted: Mapping[str, str]) -> dict[str, Array]:
+        """Read the inputs as a model takes them; see `read_columns`."""
+        inputs = self.inputs
+        columns = inputs.columns(wanted) if isinstance(inputs, PlainTensors) else None
+        return read_columns(inputs, wanted) if columns is None else columns
 
 
 @dataclass(slots=True)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import accumulate
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    ProcessCollector,
-    generate_latest,
+from prometheus_client import CollectorRegistry, Gauge, ProcessCollector, generate_latest
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
 )
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from dalsegno.serving.endpoint import Endpoint
@@ -22,8 +22,10 @@ _SECONDS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.025, 0.05, 0.1, 
 _ROWS = (1, 2, 5, 10, 50, 100, 500, 1000, 5000, 10000)
 
 
-class Metrics:
+class Metrics(Collector):
     """Counts requests, and reads the rest from where it is when it is asked.
+
+    Only the event loop's thread counts.
 
     Args:
         endpoints: By name what is served.
@@ -33,49 +35,50 @@ class Metrics:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self.registry.register(_Endpoints(endpoints))
-        self._requests = Counter(
-            "dalsegno_requests",
-            "Requests for predictions.",
-            ("endpoint", "release", "protocol", "status"),
-            registry=self.registry,
-        )
-        self._seconds = Histogram(
-            "dalsegno_request_seconds",
-            "From a whole request to its answer.",
-            ("endpoint", "protocol"),
-            buckets=_SECONDS,
-            registry=self.registry,
-        )
-        self._rows = Histogram(
-            "dalsegno_batch_rows",
-            "Rows of an answered request.",
-            ("endpoint",),
-            buckets=_ROWS,
-            registry=self.registry,
-        )
-        self._known: dict[tuple[str, int, str, int], Counter] = {}
-        self._timed: dict[tuple[str, str], tuple[Histogram, Histogram]] = {}
+        self._requests: dict[tuple[str, int, str, int], int] = {}
+        self._seconds: dict[tuple[str, str], _Tally] = {}
+        self._rows: dict[str, _Tally] = {}
+        self.registry.register(self)
 
     def answered(
         self, endpoint: str, release: int, protocol: str, seconds: float, rows: int
     ) -> None:
         """Count an answer."""
         self.count(endpoint, release, protocol, 200)
-        found = self._timed.get((endpoint, protocol))
-        if found is None:
-            found = self._seconds.labels(endpoint, protocol), self._rows.labels(endpoint)
-            self._timed[endpoint, protocol] = found
-        found[0].observe(seconds)
-        found[1].observe(rows)
+        timed = self._seconds.get((endpoint, protocol))
+        if timed is None:
+            timed = self._seconds[endpoint, protocol] = _Tally(_SECONDS)
+            self._rows.setdefault(endpoint, _Tally(_ROWS))
+        timed.add(seconds)
+        self._rows[endpoint].add(rows)
 
     def count(self, endpoint: str, release: int, protocol: str, status: int) -> None:
         """Count a request; release 0 and endpoint "" stand for none."""
         key = endpoint, release, protocol, status
-        counter = self._known.get(key)
-        if counter is None:
-            counter = self._requests.labels(endpoint, str(release or ""), protocol, str(status))
-            self._known[key] = counter
-        counter.inc()
+        self._requests[key] = self._requests.get(key, 0) + 1
+
+    def collect(self) -> Iterator[Metric]:
+        """Give what was counted, as Prometheus' library asks for it."""
+        requests = CounterMetricFamily(
+            "dalsegno_requests",
+            "Requests for predictions.",
+            labels=("endpoint", "release", "protocol", "status"),
+        )
+        for (endpoint, release, protocol, status), count in self._requests.items():
+            requests.add_metric((endpoint, str(release or ""), protocol, str(status)), count)
+        seconds = HistogramMetricFamily(
+            "dalsegno_request_seconds",
+            "From a whole request to its answer.",
+            labels=("endpoint", "protocol"),
+        )
+        for labels, tally in self._seconds.items():
+            seconds.add_metric(labels, tally.buckets(), tally.total)
+        rows = HistogramMetricFamily(
+            "dalsegno_batch_rows", "Rows of an answered request.", labels=("endpoint",)
+        )
+        for endpoint, tally in self._rows.items():
+            rows.add_metric((endpoint,), tally.buckets(), tally.total)
+        yield from (requests, seconds, rows)
 
     def watch(self, name: str, description: str, read: Callable[[], float]) -> None:
         """Add a gauge that is read when it is asked for."""
@@ -84,6 +87,25 @@ class Metrics:
     def text(self) -> bytes:
         """Write all of it in Prometheus' form."""
         return generate_latest(self.registry)
+
+
+class _Tally:
+    """A histogram of one thread: the library's own takes a lock for every bucket."""
+
+    __slots__ = ("_bounds", "_counts", "total")
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self._bounds = bounds
+        self._counts = [0] * (len(bounds) + 1)
+        self.total = 0.0
+
+    def add(self, value: float) -> None:
+        self._counts[bisect_left(self._bounds, value)] += 1
+        self.total += value
+
+    def buckets(self) -> list[tuple[str, float]]:
+        names = [*(str(float(bound)) for bound in self._bounds), "+Inf"]
+        return list(zip(names, accumulate(self._counts), strict=True))
 
 
 class _Endpoints(Collector):

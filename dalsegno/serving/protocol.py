@@ -6,16 +6,19 @@ ends, and each tensor's `binary_data_size` how many of the following bytes are i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
 
 from dalsegno.errors import InputError
 from dalsegno.serving.messages import OUTPUTS, Answer, InferenceRequest, WantedOutput
+from dalsegno.serving.plain import read_plain
 from dalsegno.serving.tensors import Tensor, as_bytes, from_bytes
 
 HEADER_LENGTH = b"inference-header-content-length"
 _SIZE, _BINARY, _ALL_BINARY = "binary_data_size", "binary_data", "binary_data_output"
+_NOTHING = memoryview(b"")
 _WHOLE: frozenset[type] = frozenset({int})
 _DIGITS = 18  # of a length that is none by mistake
 _WANTED = {str: "text", list: "a list", dict: "an object", bool: "true or false", int: "a number"}
@@ -31,7 +34,7 @@ def read_request(body: bytes, header_length: bytes | None = None) -> InferenceRe
     Raises:
         InputError: It is not JSON, or not of the protocol's form.
     """
-    head, raw = _split(body, header_length)
+    head, raw = _split(body, header_length) if header_length is not None else (body, _NOTHING)
     document = _parse(head)
     given = document.get("parameters")
     parameters = _as(given, dict, "parameters") if given is not None else {}
@@ -88,9 +91,7 @@ def encode(document: Any) -> bytes:
     return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
-def _split(body: bytes, header_length: bytes | None) -> tuple[bytes, memoryview]:
-    if header_length is None:
-        return body, memoryview(b"")
+def _split(body: bytes, header_length: bytes) -> tuple[bytes, memoryview]:
     if (
         not header_length.isdigit()
         or len(header_length) > _DIGITS
@@ -113,7 +114,9 @@ def _parse(head: bytes) -> dict[str, Any]:
     return document
 
 
-def _read_inputs(items: list[Any], raw: memoryview) -> list[Tensor]:
+def _read_inputs(items: list[Any], raw: memoryview) -> Sequence[Tensor]:
+    if not raw and (plain := read_plain(items)):
+        return plain
     tensors, start = [], 0
     for index, item in enumerate(items):
         if type(item) is not dict:

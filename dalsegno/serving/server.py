@@ -152,14 +152,16 @@ def _http_server(service: Service) -> uvicorn.Server:
     from dalsegno.serving.app import App
     from dalsegno.serving.connection import connection_class
 
+    app = App(service)
     config = uvicorn.Config(
-        App(service),
-        http=connection_class(service.limits.arrival_seconds),
+        app,
+        http=connection_class(app, service.limits.arrival_seconds),
         ws="none",
         lifespan="off",
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # nothing asks for the address of a caller
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=int(service.limits.drain_seconds),
     )

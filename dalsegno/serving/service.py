@@ -18,7 +18,7 @@ from dalsegno.serving.identity import new_id
 from dalsegno.serving.limits import Gate, Limits
 from dalsegno.serving.messages import Answer, InferenceRequest, wanted_outputs
 from dalsegno.serving.metrics import Metrics
-from dalsegno.serving.tensors import read_columns
+from dalsegno.serving.plain import PlainTensors
 
 Inputs = dict[str, Array]
 INLINE_ROWS = 256  # a small batch takes less time than the way to another thread
@@ -124,8 +124,8 @@ class Service:
         return answer
 
     async def _run(self, served: Served, request: InferenceRequest) -> tuple[Inputs, Array]:
-        inputs = read_columns(request.inputs, served.model.inputs)
-        if request.inputs[0].shape[0] <= INLINE_ROWS:
+        inputs = request.columns(served.model.inputs)
+        if request.rows <= INLINE_ROWS:
             return inputs, served.model.run(inputs)
         return inputs, await self._run_aside(served, inputs)
 
@@ -140,6 +140,8 @@ class Service:
         return self.endpoints[asked.endpoint].choose(live, key)
 
     def _check_rows(self, request: InferenceRequest) -> None:
+        if isinstance(request.inputs, PlainTensors) and request.rows <= self.limits.rows:
+            return
         for tensor in request.inputs:
             if tensor.shape and tensor.shape[0] > self.limits.rows:
                 got = f"inputs: got {tensor.shape[0]} rows, want at most {self.limits.rows}"

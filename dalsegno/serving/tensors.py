@@ -36,10 +36,24 @@ _ACCEPTED = {
 }
 _LENGTH = struct.Struct("<I")
 _Kinds = frozenset[type]
+_Values = list[Any] | Array
 _INTEGER_KINDS: _Kinds = frozenset({int})
 _BOOL_KINDS: _Kinds = frozenset({bool})
 _NUMBER_KINDS: _Kinds = frozenset({int, float, type(None)})
 _TEXT_KINDS: _Kinds = frozenset({str, type(None)})
+JSON_KINDS: Mapping[str, _Kinds] = {
+    **dict.fromkeys(FLOATS, _NUMBER_KINDS),
+    **dict.fromkeys(INTEGERS, _INTEGER_KINDS),
+    "BOOL": _BOOL_KINDS,
+    "BYTES": _TEXT_KINDS,
+}
+"""By datatype the types that its values may have in JSON."""
+_WANTED = {
+    _NUMBER_KINDS: "numbers or null",
+    _INTEGER_KINDS: "whole numbers",
+    _BOOL_KINDS: "true or false",
+    _TEXT_KINDS: "text or null",
+}
 
 
 @dataclass(slots=True)
@@ -76,19 +90,41 @@ def read_columns(tensors: Sequence[Tensor], wanted: Mapping[str, str]) -> dict[s
     """
     if len(tensors) != len(wanted) or {tensor.name for tensor in tensors} != wanted.keys():
         raise _wrong_names([tensor.name for tensor in tensors], list(wanted))
-    values: dict[str, list[list[Any] | Array]] = {"BYTES": [], "FP32": []}
-    places: dict[str, list[Tensor]] = {"BYTES": [], "FP32": []}
+    texts: dict[str, _Values] = {}
+    numbers: dict[str, _Values] = {}
     for tensor in tensors:
-        datatype = wanted[tensor.name]
-        values[datatype].append(_texts(tensor) if datatype == "BYTES" else _numbers(tensor))
-        places[datatype].append(tensor)
+        if wanted[tensor.name] == "BYTES":
+            texts[tensor.name] = _texts(tensor)
+        else:
+            numbers[tensor.name] = _numbers(tensor)
     _check_rows(tensors)
-    columns = _columns(places["BYTES"], _block(values["BYTES"], object))
-    numbers = _block(values["FP32"], np.float32)
-    if np.isinf(numbers).any():
-        name = places["FP32"][int(np.isinf(numbers).any(axis=1).argmax())].name
-        raise InputError(f"input {name!r}: got infinity, want finite numbers or null")
-    return columns | _columns(places["FP32"], numbers)
+    return as_columns(texts, numbers)
+
+
+def as_columns(texts: Mapping[str, _Values], numbers: Mapping[str, _Values]) -> dict[str, Array]:
+    """Make arrays of columns that have the same number of rows.
+
+    Args:
+        texts: Values by name of what is text.
+        numbers: Values by name of what is a number.
+
+    Returns:
+        By name an array of shape (rows, 1): text as objects, numbers as float32 with NaN for null.
+
+    Raises:
+        InputError: A number is infinite as FP32.
+    """
+    columns: dict[str, Array] = {}
+    if texts:
+        block = np.array(list(texts.values()), dtype=object)
+        columns = dict(zip(texts, block[..., None], strict=True))
+    if numbers:
+        block = _float_block(list(numbers.values()))
+        if np.isinf(block).any():
+            name = list(numbers)[int(np.isinf(block).any(axis=1).argmax())]
+            raise InputError(f"input {name!r}: got infinity, want finite numbers or null")
+        columns.update(zip(numbers, block[..., None], strict=True))
+    return columns
 
 
 def from_bytes(name: str, datatype: str, content: bytes | memoryview) -> Array:
@@ -149,19 +185,21 @@ def _texts_from_bytes(name: str, content: bytes) -> list[str]:
     return check_texts(name, found)
 
 
-def _block(columns: list[list[Any] | Array], dtype: Any) -> Array:
-    """Stack columns of one type: one array of (columns, rows) costs less than one for each."""
+def _float_block(columns: list[_Values]) -> Array:
+    """Stack columns: one array of (columns, rows) costs less than one for each."""
     try:
         with np.errstate(over="ignore"):
-            return np.array(columns, dtype=dtype)
+            return np.array(columns, dtype=np.float32)
     except OverflowError:  # of whole numbers beyond all floats
-        return np.array([np.full(len(columns[0]), math.inf)])
+        return np.array([_floats(values) for values in columns], dtype=np.float32)
 
 
-def _columns(tensors: list[Tensor], block: Array) -> dict[str, Array]:
-    if not tensors:
-        return {}
-    return {tensor.name: each for tensor, each in zip(tensors, block[..., None], strict=True)}
+def _floats(values: _Values) -> list[float]:
+    most = float(np.finfo(np.float32).max)
+    return [
+        math.nan if value is None else math.inf if abs(value) > most else float(value)
+        for value in values
+    ]
 
 
 def _check_rows(tensors: Sequence[Tensor]) -> None:
@@ -172,37 +210,32 @@ def _check_rows(tensors: Sequence[Tensor]) -> None:
             raise InputError(f"inputs: got rows {got}, want the same number in each")
 
 
-def _numbers(tensor: Tensor) -> list[Any] | Array:
+def _numbers(tensor: Tensor) -> _Values:
     datatype = tensor.datatype
     if datatype not in _ACCEPTED["FP32"]:
         raise _wrong_datatype(tensor.name, datatype, list(_ACCEPTED["FP32"]))
     values = _flat(tensor)
     if isinstance(values, list):
-        if datatype in FLOATS:
-            _check(tensor, values, _NUMBER_KINDS, "numbers or null")
-        elif datatype == "BOOL":
-            _check(tensor, values, _BOOL_KINDS, "true or false")
-        else:
-            _check(tensor, values, _INTEGER_KINDS, "whole numbers")
+        _check(tensor, values)
     return values
 
 
-def _texts(tensor: Tensor) -> list[Any] | Array:
+def _texts(tensor: Tensor) -> _Values:
     datatype = tensor.datatype
     if datatype not in _ACCEPTED["BYTES"]:
         raise _wrong_datatype(tensor.name, datatype, list(_ACCEPTED["BYTES"]))
     values = _flat(tensor)
     if datatype == "BYTES":
         if isinstance(values, list):
-            _check(tensor, values, _TEXT_KINDS, "text or null")
+            _check(tensor, values)
             return [value or "" for value in values]
         return values
     if isinstance(values, list):
-        _check(tensor, values, _INTEGER_KINDS, "whole numbers")
+        _check(tensor, values)
     return [str(value) for value in values]
 
 
-def _flat(tensor: Tensor) -> list[Any] | Array:
+def _flat(tensor: Tensor) -> _Values:
     shape, values = tensor.shape, tensor.values
     if len(shape) not in (1, 2) or shape[0] < 1 or (len(shape) > 1 and shape[1] != 1):
         got = f"got shape {list(shape[:5])}"
@@ -217,12 +250,13 @@ def _flat(tensor: Tensor) -> list[Any] | Array:
     return values
 
 
-def _check(tensor: Tensor, values: list[Any], kinds: _Kinds, want: str) -> None:
+def _check(tensor: Tensor, values: list[Any]) -> None:
+    kinds = JSON_KINDS[tensor.datatype]
     if kinds.issuperset(map(type, values)):
         return
     row = next(row for row, value in enumerate(values) if type(value) not in kinds)
     got = "null" if values[row] is None else type(values[row]).__name__
-    what = f"got {got} in row {row} of {tensor.datatype}, want {want}"
+    what = f"got {got} in row {row} of {tensor.datatype}, want {_WANTED[kinds]}"
     raise InputError(f"input {tensor.name!r}: {what}")
 
 

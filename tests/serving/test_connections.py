@@ -130,3 +130,64 @@ def test_stopping_server_is_not_ready_first(tmp_path: Path) -> None:
         stopped.start()
         stopped.join(10)
         assert server.process.returncode == 0
+
+
+def test_requests_in_pieces_are_answered_alike(server: ServerProcess) -> None:
+    head, _, body = WHOLE.partition(b"\r\n\r\n")
+    pieces = [WHOLE[:9], WHOLE[9:40], WHOLE[40 : len(head) + 4], body[:7], body[7:] + WHOLE]
+    with connect(server) as opened:
+        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for piece in pieces:
+            opened.sendall(piece)
+            time.sleep(0.02)  # so that it is read apart
+        opened.shutdown(socket.SHUT_WR)
+        said = read_all(opened)
+    assert said.count(b"HTTP/1.1 200 OK") == 2
+    assert said.lower().count(b"\r\ndate: ") == 2
+
+
+def test_every_way_of_sending_is_answered_in_order(server: ServerProcess) -> None:
+    many = [{**each, "shape": [400], "data": each["data"] * 400} for each in ROW["inputs"]]
+    bodies = {
+        b"large": json.dumps({"id": "large", "inputs": many}).encode(),
+        b"small": json.dumps({"id": "small", **ROW}).encode(),
+        b"wrong": b'{"id": "wrong"}',
+        b"very large": json.dumps({"id": "very large", **ROW}).encode() + b" " * 100_000,
+    }
+    order = [b"small", b"large", b"small", b"wrong", b"small", b"very large", b"small"]
+    head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\n".encode()
+    sent = [head + b"Content-Length: %d\r\n\r\n" % len(bodies[i]) + bodies[i] for i in order]
+    chunk = b"%x\r\n%b\r\n0\r\n\r\n" % (len(bodies[b"small"]), bodies[b"small"])
+    sent.append(head + b"Transfer-Encoding: chunked\r\n\r\n" + chunk)
+    sent.append(head + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(BODY) + BODY)
+    with connect(server) as opened:
+        opened.sendall(b"".join(sent))
+        said = read_all(opened)
+    found = said.split(b"HTTP/1.1 ")[1:]
+    assert len(found) == len(sent)
+    for name, answer in zip(order, found, strict=False):
+        assert b'"error":"request inputs: got nothing' in answer or b'"id":"%b"' % name in answer
+        assert answer.startswith(b"400 " if name == b"wrong" else b"200 ")
+    assert b"\r\nconnection: close\r\n" in found[-1].lower()
+
+
+def test_stopping_server_answers_what_is_arriving(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path / "store"))
+    releases.promote(store, "titanic", make_model(tmp_path / "model"), reason="", who="anna")
+    server = start_server(
+        "titanic",
+        log_path=tmp_path / "log",
+        cache_dir=tmp_path / "cache",
+        environment={"DALSEGNO_STORE_URI": store.uri},
+    )
+    with server:
+        wait_until_ready(server.url)
+        with connect(server) as idle, connect(server) as arriving:
+            arriving.sendall(WHOLE[:-10])
+            while "dalsegno_in_flight 1.0" not in httpx.get(f"{server.url}/metrics").text:
+                pass
+            server.process.terminate()
+            assert read_all(idle) == b""  # the server is stopping
+            arriving.sendall(WHOLE[-10:])
+            assert read_all(arriving).startswith(b"HTTP/1.1 200 ")
+        assert server.process.wait(10) == 0
