@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from dalsegno.cli.output import as_typed, console, print_json
-from dalsegno.errors import NotFoundError
+from dalsegno.errors import DalsegnoError, NotFoundError
 
 if TYPE_CHECKING:
     from dalsegno.replay.diff import Side
@@ -68,18 +68,32 @@ def print_changes(store: Store, run: RunRecord, task: str) -> None:
     out = console()
     for line in changes_beside(store, run, task):
         out.print(f"  {line}", markup=False, soft_wrap=True)
-    command = as_typed(f"dalsegno replay {run.run_id}/{task}")
+    command = as_typed(replay_command(store, run, task))
     out.print(f"  next: {command}", markup=False, soft_wrap=True)
 
 
-def print_ways_on(run: RunRecord) -> None:
+def replay_command(store: Store, run: RunRecord, task: str) -> str:
+    """Return the command that plays a failed task again where it ran, or shows why none could."""
+    from dalsegno.runs.reader import read_task
+
+    address = f"{run.run_id}/{task}"
+    if not run.tasks[task].attempts:
+        return f"dalsegno show {address}"  # it had no inputs
+    try:
+        in_container = read_task(store, run, task).executor == "container"
+    except DalsegnoError:
+        in_container = False
+    return f"dalsegno replay {address}" + (" --in container" if in_container else "")
+
+
+def print_ways_on(store: Store, run: RunRecord) -> None:
     """Print what to run next after a run that came to no good end; nothing after another one."""
     failed = [path for path, task in run.tasks.items() if task.state == "failed" and task.attempts]
     resume = as_typed(f"dalsegno resume {run.run_id}")
     if run.state in {"lost", "cancelled"}:
         lines = [f"  next: {resume}"]
     elif run.state == "failed" and failed:
-        replay = as_typed(f"dalsegno replay {run.run_id}/{failed[0]}")
+        replay = as_typed(replay_command(store, run, failed[0]))
         lines = [f"  next: {replay}", f"  then: {resume}"]
     else:
         return

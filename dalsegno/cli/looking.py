@@ -123,7 +123,7 @@ def show(
     else:
         print_outcome(run_record)
         if not reading:
-            print_ways_on(run_record)
+            print_ways_on(store, run_record)
         if reading:
             console().print(f"keep it here: dalsegno runs sync {run_record.run_id}", markup=False)
 

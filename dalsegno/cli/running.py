@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from dalsegno.cli.output import console, print_json, print_table, seconds, shortened
+from dalsegno.cli.output import as_typed, console, print_json, print_table, seconds, shortened
 from dalsegno.errors import InputError, TaskFailedError
 
 if TYPE_CHECKING:
@@ -112,22 +115,35 @@ def start(
     )
     store = open_default_store(settings)
     environment = settings.environment()
-    return run_pipeline(
-        pipeline,
-        arguments,
-        store,
-        environment=environment,
-        jobs=jobs,
-        listener=listener,
-        workers=workers or (WarmWorkers(is_cold=True) if is_cold else None),
-        executors=executors,
-        folders=Folders(
-            Path(settings.secrets_dir),
-            Path(settings.config_maps_dir),
-            Path(settings.volumes_dir) if settings.volumes_dir else None,
-        ),
-        **options,
-    )
+    with telling_how_to_go_on():
+        return run_pipeline(
+            pipeline,
+            arguments,
+            store,
+            environment=environment,
+            jobs=jobs,
+            listener=listener,
+            workers=workers or (WarmWorkers(is_cold=True) if is_cold else None),
+            executors=executors,
+            folders=Folders(
+                Path(settings.secrets_dir),
+                Path(settings.config_maps_dir),
+                Path(settings.volumes_dir) if settings.volumes_dir else None,
+            ),
+            **options,
+        )
+
+
+@contextlib.contextmanager
+def telling_how_to_go_on() -> Iterator[None]:
+    """Name the run that a signal stopped, and how to go on with it."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        if stop.args:
+            command = as_typed(f"dalsegno resume {stop.args[0]}")
+            sys.stderr.write(f"stopped: run {stop.args[0]}\n  next: {command}\n")
+        raise
 
 
 def parse_arguments(pipeline: Pipeline, given: list[str], use_case: Path | None) -> dict[str, Any]:
@@ -179,13 +195,11 @@ def raise_if_failed(record: RunRecord) -> None:
     if failed is None:
         message = f"run {record.run_id}: {record.error}"
         raise TaskFailedError(message, f"dalsegno show {record.run_id}")
-    from dalsegno.cli.comparing import changes_beside
+    from dalsegno.cli.comparing import changes_beside, replay_command
     from dalsegno.settings import open_default_store
 
-    lines = changes_beside(open_default_store(), record, failed)
+    store = open_default_store()
+    lines = changes_beside(store, record, failed)
     reason = record.tasks[failed].error or record.error
     message = f"task {failed!r} failed in run {record.run_id}: {reason}"
-    verb = "replay" if record.tasks[failed].attempts else "show"  # without an attempt: no inputs
-    raise TaskFailedError(
-        "\n  ".join([message, *lines]), f"dalsegno {verb} {record.run_id}/{failed}"
-    )
+    raise TaskFailedError("\n  ".join([message, *lines]), replay_command(store, record, failed))

@@ -114,7 +114,7 @@ def _finish(context: Context, arguments: dict[str, Any]) -> RunRecord:
         result = asyncio.run(_run(context, arguments))
     except (KeyboardInterrupt, asyncio.CancelledError) as stop:
         recorder.finish(State.CANCELLED, "stopped by a signal", {})
-        raise KeyboardInterrupt from stop
+        raise KeyboardInterrupt(recorder.run.run_id) from stop
     except BaseException as error:
         recorder.finish(State.FAILED, f"{type(error).__name__}: {error}", {})
         raise

@@ -150,7 +150,10 @@ class FileStore(Store):
             raise InputError(f"key {key!r}: got {got}, want a free key") from error
 
     def _failure(self, error: OSError) -> ConfigurationError | InfrastructureError:
-        message = f"store {self.uri}: got {error.strerror} at {error.filename}"
+        where = f" at {error.filename}" if error.filename else ""
+        message = f"store {self.uri}: got {error.strerror}{where}"
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return InfrastructureError(f"{message}, want room", f"df -h {self.uri}")
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTSUP):
             want = "a folder of ours to write, on a file system with hard links"
             return ConfigurationError(f"{message}, want {want}")

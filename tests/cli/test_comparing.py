@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ from typer.testing import CliRunner
 from dalsegno.cli import comparing, looking, resuming, running
 from dalsegno.errors import DalsegnoError, InputError, NotFoundError, TaskFailedError
 from dalsegno.replay import failure
+from dalsegno.runs.reader import find_run, read_task
+from dalsegno.runs.record import to_json
 from dalsegno.store import Store
 
 _FLOW = """
@@ -153,3 +156,14 @@ def test_resume_of_a_good_run_wants_a_task(call: Call, failed: tuple[str, str, s
     with pytest.raises(InputError, match="nothing is left to resume") as caught:
         call("resume", failed[1])
     assert caught.value.next_command == f"dalsegno resume {failed[1]} --from TASK"
+
+
+def test_task_that_ran_in_a_container_is_replayed_in_one(
+    store: Store, failed: tuple[str, str, str]
+) -> None:
+    run = find_run(store, failed[2])
+    address = f"dalsegno replay {run.run_id}/train"
+    assert comparing.replay_command(store, run, "train") == address
+    record = replace(read_task(store, run, "train"), executor="container")
+    store.put(f"{record.folder}/record.json", to_json(record))
+    assert comparing.replay_command(store, run, "train") == f"{address} --in container"

@@ -158,3 +158,9 @@ def test_next_command_has_the_store_that_was_given(monkeypatch: pytest.MonkeyPat
     assert as_typed("kubectl get pods") == "kubectl get pods"
     monkeypatch.delenv(GIVEN_STORE)
     assert as_typed("dalsegno show 7f3a") == "dalsegno show 7f3a"
+
+
+def test_stopped_run_says_how_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(KeyboardInterrupt), running.telling_how_to_go_on():
+        raise KeyboardInterrupt("7f3a")
+    assert capsys.readouterr().err == "stopped: run 7f3a\n  next: dalsegno resume 7f3a\n"

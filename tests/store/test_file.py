@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import time
 from pathlib import Path
@@ -112,3 +113,9 @@ def test_object_outlives_a_pruned_folder(tmp_path: Path) -> None:
     assert not (tmp_path / "a").exists()
     with pytest.raises(NotFoundError):
         store.get("a/b/c")
+
+
+def test_full_disk_asks_for_room(tmp_path: Path) -> None:
+    failure = FileStore(tmp_path)._failure(OSError(errno.ENOSPC, "No space left on device"))
+    assert str(failure) == f"store {tmp_path}: got No space left on device, want room"
+    assert failure.next_command == f"df -h {tmp_path}"
