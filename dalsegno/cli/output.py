@@ -73,7 +73,9 @@ def as_typed(command: str) -> str:
 
 
 def shortened(text: str, length: int) -> str:
-    """Cut a text that is longer, and say so by an ellipsis."""
+    """Keep the first line, cut a longer one, and say so by an ellipsis."""
+    line, _, rest = text.strip().partition("\n")
+    text = f"{line} …" if rest else line
     return text if len(text) <= length else f"{text[: length - 1]}…"
 
 

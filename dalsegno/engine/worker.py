@@ -62,10 +62,18 @@ def enter_mounts(request: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def die_with(lifeline: int) -> None:
-    """Kill this process group as soon as the other end of a pipe is closed."""
+    """Kill this process group as soon as the other end of a pipe is closed.
+
+    The task finds nothing to read in the pipe's place, as in a pod: what reads its standard input
+    goes on.
+    """
+    held = os.dup(lifeline)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, lifeline)
+    os.close(nothing)
 
     def watch() -> None:
-        os.read(lifeline, 1)
+        os.read(held, 1)
         try:
             end_descendants()
         finally:

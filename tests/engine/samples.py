@@ -273,3 +273,15 @@ def print_much() -> int:
 @dsl.pipeline
 def stopped_daemon(pid_file: str) -> None:
     leave_daemon(pid_file=pid_file, ending="stopped")
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def read_input() -> str:
+    import sys
+
+    return sys.stdin.read()
+
+
+@dsl.pipeline
+def reads_input() -> str:
+    return read_input().output

@@ -9,6 +9,7 @@ import pytest
 
 from dalsegno.cli.pipelines import compile_object
 from dalsegno.engine.run import run_pipeline
+from dalsegno.engine.warm import WarmWorkers
 from dalsegno.errors import InputError
 from dalsegno.runs.reader import find_run, read_log, read_task
 from dalsegno.runs.record import State
@@ -136,3 +137,13 @@ def test_missing_module_says_where_to_install_it(run):
     record = run(samples.with_missing_module)
     assert "no_such_module_anywhere" in record.error
     assert "add it to this environment" in record.error
+
+
+@pytest.mark.parametrize("is_cold", [False, True], ids=["warm", "cold"])
+def test_standard_input_is_empty_as_in_a_pod(store, is_cold):
+    pipeline = compile_object(samples.reads_input)
+    with WarmWorkers(is_cold=is_cold) as workers:
+        if not is_cold:
+            workers.load([])
+        record = run_pipeline(pipeline, {}, store, workers=workers)
+    assert (record.state, record.outputs["parameters"]) == (State.SUCCEEDED, {"Output": ""})
