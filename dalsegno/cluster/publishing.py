@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dalsegno.cluster.api import Item, KfpApi
+from dalsegno.cluster.go_yaml import for_go
 from dalsegno.cluster.reading import state_of
 from dalsegno.errors import ConflictError, InfrastructureError, NotFoundError
 from dalsegno.runs.record import State
@@ -60,7 +61,7 @@ def publish(api: KfpApi, name: str, text: str, sha256: str, description: str = "
     pipeline_id, version = pipeline["pipeline_id"], f"{name}-{sha256[:_DIGEST_CHARACTERS]}"
     found, is_new = api.version_named(pipeline_id, version), False
     if found is None:
-        found, is_new = _upload(api, pipeline_id, version, description, text)
+        found, is_new = _upload(api, pipeline_id, version, description, for_go(text))
     return Published(name, pipeline_id, version, found["pipeline_version_id"], is_new)
 
 

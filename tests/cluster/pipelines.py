@@ -1,12 +1,14 @@
-"""Two small pipelines in our own image: one that passes, one whose second task fails."""
+"""Small pipelines on a public image: passing, failing, and a loop of which one iteration fails."""
 
 from kfp import dsl, kubernetes
 
-from dalsegno import images
 from pipelines.settings import USER
 
+IMAGE = "python:3.11"
+NAMES = ("passing", "failing", "looping")
 
-@dsl.component(base_image=images.DATA, install_kfp_package=False)
+
+@dsl.component(base_image=IMAGE)
 def write(text: str, data: dsl.Output[dsl.Dataset]) -> int:
     with open(data.path, "w") as file:
         file.write(text)
@@ -14,7 +16,7 @@ def write(text: str, data: dsl.Output[dsl.Dataset]) -> int:
     return len(text)
 
 
-@dsl.component(base_image=images.DATA, install_kfp_package=False)
+@dsl.component(base_image=IMAGE)
 def parse(data: dsl.Input[dsl.Dataset], base: int = 10) -> int:
     with open(data.path) as file:
         text = file.read()
@@ -24,6 +26,7 @@ def parse(data: dsl.Input[dsl.Dataset], base: int = 10) -> int:
 
 def _secure(task):
     kubernetes.set_security_context(task, run_as_user=USER, run_as_non_root=True)
+    task.set_env_variable("HOME", "/tmp")  # the user has none, and installs kfp
     task.set_caching_options(False)
     return task
 
@@ -36,7 +39,12 @@ def passing(text: str = "42") -> int:
 
 @dsl.pipeline(name="dalsegno-test-failing")
 def failing(text: str = "forty-two"):
-    with dsl.ParallelFor([1, 2]) as _:
-        _secure(write(text="one of two"))
     written = _secure(write(text=text))
     _secure(parse(data=written.outputs["data"]))
+
+
+@dsl.pipeline(name="dalsegno-test-looping")
+def looping():
+    with dsl.ParallelFor(["17", "forty-two"]) as text:
+        written = _secure(write(text=text))
+        _secure(parse(data=written.outputs["data"]))
