@@ -27,7 +27,7 @@ _FILE = "dalsegno.toml"
 _OTHER_VARIABLES = frozenset({CONFIG_VARIABLE, "DALSEGNO_COMMIT", "DALSEGNO_SERVING_TOKEN"})
 _SQLITE = "sqlite:///"
 _PATHS = ("store_uri", "mlflow_uri", "secrets_dir", "config_maps_dir", "volumes_dir")
-_OF_THE_CLUSTER = ("kfp_", "mlmd_", "kubernetes_")  # a task has no business with them
+_OF_THE_CLUSTER = ("kfp_", "mlmd_", "kubernetes_", "image_")  # a task has no business with them
 _KFP_STORE = "seaweedfs.kubeflow:9000"  # what the launcher takes for minio:// without a provider
 
 
@@ -60,6 +60,8 @@ class Settings(BaseSettings):
         kfp_pipeline_root: Where the cluster keeps artifacts of runs that do not say otherwise.
         mlmd_address: `host:port` of ML Metadata; None asks through the UI.
         kubernetes_context: Context of kubectl's configuration; None takes the current one.
+        image_prefix: Registry and folder of the images that the cluster has; None: ours.
+        image_tag: Their tag; None: as compiled, or with a prefix that of the build context.
         prediction_log: Whether a server logs its predictions.
         prediction_redacted: Input columns that it never logs, several with commas.
         prediction_seal_seconds: Age at which it moves a part of the log to the store.
@@ -94,6 +96,8 @@ class Settings(BaseSettings):
     kfp_pipeline_root: str = "minio://mlpipeline/v2/artifacts"
     mlmd_address: str | None = None
     kubernetes_context: str | None = None
+    image_prefix: str | None = None
+    image_tag: str | None = None
     prediction_log: bool = True
     prediction_redacted: str = ""
     prediction_seal_seconds: float = Field(10.0, ge=0.1, le=600.0)

@@ -31,8 +31,13 @@ HOST = typer.Option(None, help="URL of KFP's API server or UI; default: DALSEGNO
 NAMESPACE = typer.Option(None, help="Namespace of the runs, where KFP serves several users.")
 TOKEN = typer.Option(None, help="Bearer token; better: DALSEGNO_KFP_TOKEN.", show_default=False)
 EXPERIMENT = typer.Option(None, help="Name of the group of runs; made if it is not there.")
-IMAGE_PREFIX = typer.Option("", help="Registry and folder of the images; default: ours.")
-TAG = typer.Option("", help="Tag of the images; with --image-prefix: of the build context.")
+IMAGE_PREFIX = typer.Option(
+    "", help="Registry and folder of the images; default: DALSEGNO_IMAGE_PREFIX, else ours."
+)
+TAG = typer.Option(
+    "",
+    help="Tag of the images; default: DALSEGNO_IMAGE_TAG; with a prefix: of the build context.",
+)
 DIGESTS = typer.Option(None, help="Images by digest, as `dalsegno images --push` wrote them.")
 
 cluster_app = typer.Typer(no_args_is_help=True)
@@ -277,8 +282,12 @@ def _load(name: str, prefix: str, tag: str, digests: Path | None) -> Pipeline:
     from dalsegno.cli.pipelines import load_pipeline
     from dalsegno.engine.spec import parse_pipeline
     from dalsegno.images import rename_images
+    from dalsegno.settings import load_settings
 
     compiled = load_pipeline(name)
+    if digests is None and not prefix and not tag:
+        settings = load_settings()
+        prefix, tag = settings.image_prefix or "", settings.image_tag or ""
     renamed = rename_images(compiled.text, other_images(prefix, tag, digests))
     return parse_pipeline(renamed, name) if renamed != compiled.text else compiled
 
