@@ -5,12 +5,17 @@ What is not so plain is read input by input, by `protocol` and `tensors`, which 
 
 from __future__ import annotations
 
+import math
+import struct
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any, overload
 
-from dalsegno.serving.tensors import FLOATS, INTEGERS, JSON_KINDS, Array, Tensor, as_columns
+import numpy as np
 
-_NUMBERS = frozenset((*FLOATS, *INTEGERS, "BOOL"))
+from dalsegno.serving.tensors import JSON_KINDS, Array, Tensor, as_columns
+
+_FLOAT_KINDS = JSON_KINDS["FP32"]
 _KEYS = 4  # name, datatype, shape, data
 
 
@@ -68,13 +73,18 @@ class PlainTensors(Sequence[Tensor]):
                     return None
         except KeyError:
             return None
-        return as_columns(texts, numbers)
+        try:
+            columns = _floats(numbers, self.rows)
+        except (OverflowError, struct.error):
+            return as_columns(texts, numbers)  # it tells which
+        return columns | as_columns(texts, {}) if texts else columns
 
 
 def read_plain(items: list[Any]) -> PlainTensors | None:
     """Read the inputs of a request; None if they are not plain."""
     texts: dict[str, list[Any]] = {}
     numbers: dict[str, list[Any]] = {}
+    values: list[Any] = []
     try:
         shape = items[0]["shape"]
         rows = shape[0]
@@ -82,23 +92,48 @@ def read_plain(items: list[Any]) -> PlainTensors | None:
             name, datatype, given, data = (
                 item["name"], item["datatype"], item["shape"], item["data"],
             )  # fmt: skip
-            # True and 1.0 are equal to 1, and no sizes
-            if given != shape or type(given[0]) is not int or type(given[-1]) is not int:
+            if (
+                given != shape
+                or type(given[0]) is not int  # True and 1.0 are equal to 1, and no sizes
+                or type(given[-1]) is not int
+                or type(name) is not str
+                or type(data) is not list
+                or len(data) != rows
+                or len(item) != _KEYS
+            ):
                 return None
-            if type(name) is not str or type(data) is not list or len(data) != rows:
-                return None
-            if len(item) != _KEYS or not JSON_KINDS[datatype].issuperset(map(type, data)):
-                return None
-            if datatype in _NUMBERS:
+            if datatype == "FP32":
                 numbers[name] = data
-            else:
+                values += data
+            elif not JSON_KINDS[datatype].issuperset(map(type, data)):
+                return None
+            elif datatype == "BYTES":
                 texts[name] = [value or "" for value in data] if None in data else data
+            else:
+                numbers[name] = data
     except (KeyError, TypeError, IndexError):
         return None
-    is_plain = rows > 0 and (len(shape) == 1 or shape == [rows, 1])
-    if not is_plain or len(texts) + len(numbers) != len(items):
-        return None
-    return PlainTensors(items, texts, numbers, rows)
+    is_plain = (
+        rows > 0
+        and (len(shape) == 1 or shape == [rows, 1])
+        and len(texts) + len(numbers) == len(items)
+        and _FLOAT_KINDS.issuperset(map(type, values))
+    )
+    return PlainTensors(items, texts, numbers, rows) if is_plain else None
+
+
+def _floats(numbers: Mapping[str, list[Any]], rows: int) -> dict[str, Array]:
+    """Make arrays of finite numbers and nulls: for a few rows it takes half of numpy's own time.
+
+    Raises:
+        OverflowError, struct.error: One is infinite as FP32.
+    """
+    values = list(chain.from_iterable(numbers.values()))
+    if None in values:
+        values = [math.nan if value is None else value for value in values]
+    packed = struct.pack(f"<{len(values)}f", *values)
+    block = np.frombuffer(packed, dtype="<f4").reshape(len(numbers), rows, 1)
+    return dict(zip(numbers, block, strict=True))
 
 
 def _tensor(item: dict[str, Any]) -> Tensor:
