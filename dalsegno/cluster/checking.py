@@ -119,7 +119,8 @@ def _kubernetes(kubernetes: KubernetesApi) -> Iterator[Finding]:
     try:
         labels = kubernetes.namespace_labels()
     except DalsegnoError as error:
-        yield Finding("Kubernetes", "unknown", str(error), error.next_command or "")
+        said = str(error).removeprefix("Kubernetes: ")
+        yield Finding("Kubernetes", "unknown", said, error.next_command or "")
         return
     level = labels.get("pod-security.kubernetes.io/enforce", "none")
     yield Finding("pod security", *_level(space, level))

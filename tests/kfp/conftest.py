@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pytest
+import yaml
 
 from dalsegno.cli.pipelines import compile_object
 from dalsegno.cluster.access import ClusterAccess
 from dalsegno.cluster.api import KfpApi
 from tests.engine import samples
 from tests.kfp.answers import ClusterRun
+from tests.kfp.kubernetes import FakeKubernetes, serve_kubernetes
 from tests.kfp.server import FakeKfp, serve
 
 
@@ -29,6 +31,17 @@ def host(kfp):
 def api(host):
     """The API of the cluster."""
     return KfpApi(ClusterAccess(host, timeout_seconds=5))
+
+
+@pytest.fixture
+def kubernetes(tmp_path, monkeypatch):
+    """The state of a Kubernetes that the current context names."""
+    state, path = FakeKubernetes(), tmp_path / "kubeconfig"
+    with serve_kubernetes(state) as configuration:
+        path.write_text(yaml.safe_dump(configuration))
+        place = "kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION"
+        monkeypatch.setattr(place, str(path))
+        yield state
 
 
 @pytest.fixture
