@@ -12,7 +12,6 @@ for unused in transformers quantization tools datasets; do
     rm -rf "$packages/onnxruntime/$unused"
 done
 rm -f "$packages"/onnxruntime/capi/libonnxruntime.so*
-rm -rf "$packages"/numpy/f2py "$packages"/numpy/distutils
 for unused in flight s3 gcsfs azurefs hdfs orc substrait feather encryption cpp_tests; do
     find "$packages" -path "*/pyarrow/_*$unused*.so" -delete
 done

@@ -3,8 +3,8 @@
 A task runs as a user who cannot write it, and bytecode of everything would take 0.1 GB more.
 """
 
-import contextlib
 import importlib
+import importlib.util
 import sys
 
 IMPORTED = [
@@ -48,6 +48,9 @@ IMPORTED = [
 ]
 
 for name in IMPORTED:
-    with contextlib.suppress(ModuleNotFoundError):  # another family's
+    try:
         importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if importlib.util.find_spec(str(error.name).partition(".")[0]):
+            raise  # what is here has lost a part; else it is another family's
 sys.exit(0 if "kfp" in sys.modules else "got no kfp, want it in every image")
