@@ -86,6 +86,7 @@ def release(
 
 def wait_for(urls: list[str], release: Release, timeout_seconds: float) -> bool:
     """Wait until every replica follows a release, and say how many do; returns whether all do."""
+    from dalsegno.serving.access import own_token
     from dalsegno.serving.replicas import Replicas, wait_for_replicas
 
     def tell(found: Replicas) -> None:
@@ -100,6 +101,7 @@ def wait_for(urls: list[str], release: Release, timeout_seconds: float) -> bool:
         release.endpoint,
         release.number,
         timeout_seconds=timeout_seconds,
+        token=own_token(),
         on_count=tell,
     )
     return found.is_done

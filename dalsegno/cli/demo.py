@@ -290,6 +290,7 @@ def ask(story: Story, server: ServerProcess, release: int) -> pd.DataFrame:
     import pandas as pd
 
     from dalsegno import datasets
+    from dalsegno.serving.access import own_token
     from dalsegno.serving.client import infer, wait_until_ready
     from dalsegno.settings import open_default_store
 
@@ -297,7 +298,8 @@ def ask(story: Story, server: ServerProcess, release: int) -> pd.DataFrame:
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "features"
         datasets.fetch(open_default_store(), "titanic@1", path)
-        answers = infer(server.url, ENDPOINT, pd.read_parquet(path).head(100))
+        rows = pd.read_parquet(path).head(100)
+        answers = infer(server.url, ENDPOINT, rows, token=own_token())
     got = sorted(set(answers["release"].astype(int)))
     story.check(got == [release], f"the server answers with release {got}, want {release}")
     console().print(

@@ -49,15 +49,17 @@ def serve(
 
     Example: dalsegno serve titanic --port 8080
     """
+    from dalsegno.serving.access import TOKEN_VARIABLE, own_token
     from dalsegno.serving.server import Address
     from dalsegno.serving.server import serve as run_server
     from dalsegno.settings import open_default_store
 
     store = open_default_store()
+    token = f"${TOKEN_VARIABLE}" if own_token() else "$TOKEN" if callers else ""
 
     def announce(address: Address) -> None:
         for endpoint in endpoints:
-            what, command = describe(store, endpoint, address.url)
+            what, command = describe(store, endpoint, address.url, token)
             where = f"{address.url} and gRPC at {address.rpc}" if address.rpc else address.url
             text = f"serving {endpoint} on {where} ({what}), Ctrl-C stops\n  {command}"
             console().print(text, markup=False, soft_wrap=True)
@@ -99,20 +101,28 @@ def predict(
         _print_scored(scored)
 
 
-def describe(store: Store, endpoint: str, url: str) -> tuple[str, str]:
-    """Return what is live, and a command that asks the server for a prediction."""
+def describe(store: Store, endpoint: str, url: str, token: str = "") -> tuple[str, str]:
+    """Return what is live, and a command that asks the server for a prediction.
+
+    Args:
+        store: Where the releases are.
+        endpoint: Name of the endpoint.
+        url: Where the server listens.
+        token: The shell's variable of the token, "" if the server wants none.
+    """
     from dalsegno import releases
 
+    shown = f'curl -s -H "Authorization: Bearer {token}"' if token else "curl -s"
     address = shlex.quote(f"{url}/v2/models/{endpoint}")
     try:
         live = releases.live(store, endpoint)
         if live is None:
-            return "no release yet: dalsegno run training", f"curl -s {address}"
+            return "no release yet: dalsegno run training", f"{shown} {address}"
         body = shlex.quote(json.dumps(_request(store, live), ensure_ascii=False))
     except DalsegnoError as error:  # a server starts without the store, too
-        return f"the store gave no release: {error}", f"curl -s {address}"
+        return f"the store gave no release: {error}", f"{shown} {address}"
     header = "'Content-Type: application/json'"
-    return f"release {live.number}", f"curl -s {address}/infer -H {header} -d {body}"
+    return f"release {live.number}", f"{shown} {address}/infer -H {header} -d {body}"
 
 
 def read_rows(path: Path) -> pd.DataFrame:
@@ -207,9 +217,10 @@ def _score(frame: pd.DataFrame, endpoint: str) -> pd.DataFrame:
 
 
 def _ask(frame: pd.DataFrame, endpoint: str, url: str) -> pd.DataFrame:
+    from dalsegno.serving.access import own_token
     from dalsegno.serving.client import infer
 
-    answered = infer(url, endpoint, frame)
+    answered = infer(url, endpoint, frame, token=own_token())
     return frame.assign(**{str(name): column for name, column in answered.items()})
 
 

@@ -92,6 +92,24 @@ class Access:
         return found
 
 
+def own_token() -> str:
+    """Return the token of the environment: servers open with it, and callers show it."""
+    return os.environ.get(TOKEN_VARIABLE, "").strip()
+
+
+def bearer(token: str) -> dict[str, str]:
+    """Return the headers that show a token; none without one.
+
+    Raises:
+        ConfigurationError: It cannot stand in a header.
+    """
+    if not token:
+        return {}
+    if not (token.isascii() and token.isprintable()):
+        raise ConfigurationError(f"{TOKEN_VARIABLE}: got other characters, want printable ASCII")
+    return {"authorization": f"Bearer {token}"}
+
+
 def read_access(path: Path | None) -> Access:
     """Read who may ask: a file of callers, and the token of the environment.
 
@@ -101,7 +119,7 @@ def read_access(path: Path | None) -> Access:
     callers = _read_callers(path) if path else []
     if path and not callers:
         raise ConfigurationError(f"callers {path}: got none, want at least one table")
-    token = os.environ.get(TOKEN_VARIABLE, "").strip()
+    token = own_token()
     if token:
         callers.append(Caller("token", hashlib.sha256(token.encode()).digest()))
     return Access(callers)

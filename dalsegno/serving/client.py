@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 import httpx
@@ -12,6 +12,7 @@ import pandas as pd
 
 from dalsegno.encoding import read_inputs
 from dalsegno.errors import InfrastructureError, InputError, NotFoundError
+from dalsegno.serving.access import bearer, own_token
 
 if TYPE_CHECKING:
     from dalsegno.encoding import Array, Datatype
@@ -28,6 +29,7 @@ def infer(
     *,
     timeout_seconds: float = _TIMEOUT_SECONDS,
     client: httpx.Client | None = None,
+    token: str = "",
 ) -> pd.DataFrame:
     """Let a server predict for every row of a frame.
 
@@ -37,6 +39,7 @@ def infer(
         frame: One row an entity; other columns than the model's inputs are not sent.
         timeout_seconds: For each request.
         client: To keep connections open over several calls.
+        token: That the server wants, "" if it wants none.
 
     Returns:
         With the frame's index: `probability` (0-1), `decision` (0 or 1), `release`, and
@@ -47,7 +50,7 @@ def infer(
         NotFoundError: The server does not know the endpoint.
         InfrastructureError: The server cannot be reached, or has no model yet.
     """
-    with _Session(url, client, timeout_seconds) as session:
+    with _Session(url, client, timeout_seconds, bearer(token)) as session:
         described = session.ask("GET", f"/v2/models/{endpoint}")
         inputs = {item["name"]: cast("Datatype", item["datatype"]) for item in described["inputs"]}
         tensors = read_inputs(frame, inputs)
@@ -65,6 +68,8 @@ def wait_until_ready(
 ) -> None:
     """Wait until a server has a model, or until an endpoint answers with a release.
 
+    A server that wants a token is shown that of the environment.
+
     Args:
         url: Where the server listens.
         timeout_seconds: How long to wait at most.
@@ -77,7 +82,10 @@ def wait_until_ready(
     deadline = time.monotonic() + timeout_seconds
     path = f"/v2/models/{endpoint}" if endpoint else "/v2/health/ready"
     got = "no answer"
-    with httpx.Client(base_url=url, timeout=timeout_seconds, trust_env=False) as client:
+    shown = bearer(own_token())
+    with httpx.Client(
+        base_url=url, timeout=timeout_seconds, trust_env=False, headers=shown
+    ) as client:
         while time.monotonic() < deadline:
             try:
                 answer = client.get(path)
@@ -93,7 +101,14 @@ def wait_until_ready(
 
 
 class _Session:
-    def __init__(self, url: str, client: httpx.Client | None, timeout_seconds: float) -> None:
+    def __init__(
+        self,
+        url: str,
+        client: httpx.Client | None,
+        timeout_seconds: float,
+        headers: Mapping[str, str],
+    ) -> None:
+        self._headers = headers
         self._url = url.rstrip("/")
         self._given = client
         self._client = client or httpx.Client(trust_env=False)
@@ -109,7 +124,11 @@ class _Session:
     def ask(self, method: str, path: str, document: Any = None) -> Any:
         try:
             answer = self._client.request(
-                method, f"{self._url}{path}", json=document, timeout=self._timeout
+                method,
+                f"{self._url}{path}",
+                json=document,
+                timeout=self._timeout,
+                headers=self._headers,
             )
         except httpx.TransportError as error:
             got = str(error) or type(error).__name__

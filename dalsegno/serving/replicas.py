@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from dalsegno.errors import InputError
+from dalsegno.serving.access import bearer
 
 _POLL_SECONDS = 0.1
 _TIMEOUT_SECONDS = 5.0
@@ -42,6 +43,7 @@ def wait_for_replicas(
     release: int,
     *,
     timeout_seconds: float,
+    token: str = "",
     on_count: Callable[[Replicas], None] | None = None,
 ) -> Replicas:
     """Ask every replica until all of them follow a release, or the time is over.
@@ -54,6 +56,7 @@ def wait_for_replicas(
         endpoint: Name of the endpoint.
         release: Number that they are to follow, or a later one.
         timeout_seconds: How long to wait.
+        token: That the replicas want, "" if they want none.
         on_count: Is told of every look that changed something.
 
     Raises:
@@ -62,7 +65,8 @@ def wait_for_replicas(
     parts = [read_address(url) for url in urls]
     deadline = time.monotonic() + timeout_seconds
     last: Replicas | None = None
-    with httpx.Client(trust_env=False, timeout=_TIMEOUT_SECONDS) as client:
+    headers = bearer(token)
+    with httpx.Client(trust_env=False, timeout=_TIMEOUT_SECONDS, headers=headers) as client:
         while True:
             found = _look(client, parts, endpoint, release)
             if on_count and found != last:
@@ -95,12 +99,15 @@ def _ask(client: httpx.Client, address: str, endpoint: str, release: int) -> str
     """Return why a replica does not count, "" if it does."""
     try:
         answer = client.get(f"http://{address}/v2/models/{endpoint}/status")
+        said = answer.json()
         if not answer.is_success:
-            return f"status {answer.status_code}"
-        number = answer.json()["release"] or 0
-    except (httpx.TransportError, ValueError, KeyError) as error:
+            return str(said["error"])
+        number, trouble = said["release"], said["trouble"]
+    except (httpx.TransportError, ValueError, KeyError, TypeError) as error:
         return type(error).__name__
-    return "" if number >= release else f"release {number}"
+    if number is not None and number >= release:
+        return ""
+    return trouble or (f"release {number}" if number else "no release yet")
 
 
 def read_address(url: str) -> tuple[str, int]:
@@ -111,7 +118,7 @@ def read_address(url: str) -> tuple[str, int]:
     """
     found = urlsplit(url)
     try:
-        port = found.port or 80
+        port = 80 if found.port is None else found.port
     except ValueError:
         port = 0
     if found.scheme != "http" or not found.hostname or not port:

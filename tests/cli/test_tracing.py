@@ -262,8 +262,13 @@ def test_prune_tells_what_it_would_remove(call: Call, models: tuple[Path, Path])
 
 
 def test_promote_waits_for_the_replicas(
-    call: Call, models: tuple[Path, Path], store: Store, tmp_path: Path
+    call: Call,
+    models: tuple[Path, Path],
+    store: Store,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("DALSEGNO_SERVING_TOKEN", "very secret")
     call("promote", "titanic", models[0])
     options: dict[str, object] = {
         "cache_dir": tmp_path / "cache",
