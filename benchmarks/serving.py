@@ -1,6 +1,10 @@
 """How fast the model server is, beside KServe's and beside bare functions, around one ONNX graph.
 
-Run: `.venv/bin/python -m benchmarks.serving [--quick]`. The model is the Titanic one, the request
+Run: `[REPETITIONS=3 SECONDS=4] .venv/bin/python -m benchmarks.serving [PART…] [--quick]`. Parts are
+`start`, `throughput`, `steady` and `swaps`. `throughput` needs no quiet machine, as its servers
+take turns; `steady` does.
+
+The model is the Titanic one, the request
 one row of JSON with 16 columns; the prediction log is on. All servers stand at once and are loaded
 in turn, round by round, by 16 connections of one process; the median of the rounds counts. `cpu_us`
 is the processor time that a server spends on a request: it tells more than the rest on a machine
@@ -17,7 +21,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -36,6 +40,7 @@ WEIGHED = ("per_second", "p50_ms", "p99_ms", "cpu_us")
 CONNECTIONS, RATE, SWAP_RATE = 16, 500, 300
 JSON = {"content-type": "application/json"}
 PATH = "/v2/models/titanic/infer"
+PARTS = ("start", "throughput", "steady", "swaps")
 
 
 def make_body(model: Path) -> bytes:
@@ -107,15 +112,16 @@ def load_and_weigh(url: str, pid: int, body: Path, seconds: float) -> dict[str, 
 
 
 def measure_throughput(
-    servers: dict[str, tuple[str, int]], body: Path, seconds: float
+    servers: dict[str, tuple[str, int]], body: Path, seconds: float, repetitions: int
 ) -> dict[str, Any]:
     """Load all servers in turn; the medians of their rounds."""
     rounds: dict[str, list[dict[str, Any]]] = {name: [] for name in servers}
     for url, _ in servers.values():
         load(url, body, 1)
     names = list(servers)
-    for turn in range(5):
-        for name in names[turn:] + names[:turn]:
+    for turn in range(repetitions):
+        first = turn % len(names)
+        for name in names[first:] + names[:first]:
             rounds[name].append(load_and_weigh(*servers[name], body, seconds))
     return {
         name: {key: round(statistics.median(each[key] for each in found), 2) for key in WEIGHED}
@@ -181,9 +187,62 @@ def make_second(model: Path, target: Path) -> Path:
     return target
 
 
-def play(is_quick: bool) -> Iterator[dict[str, Any]]:
-    """Measure all of it, line by line."""
-    seconds = 2 if is_quick else 6
+def play_start(store: Store, scratch: Path) -> dict[str, Any]:
+    """Measure how long it takes to start, and what it holds then."""
+    found = measure_start(store, scratch)
+    ready, idle = found["ready_seconds"], found["idle_mb"]
+    return {
+        "figures": [
+            figure("serving: start to ready (s)", ready, "<= 2", ready <= 2),
+            figure("serving: idle memory (MB)", idle, "<= 150", idle <= 150),
+        ],
+    }
+
+
+def play_throughput(
+    ours: ServerProcess, model: Path, body: Path, seconds: float, repetitions: int
+) -> dict[str, Any]:
+    """Measure all servers at once."""
+    with ExitStack() as started:
+        peers = {kind: started.enter_context(peer(kind, model)) for kind in PEERS}
+        servers = {"dalsegno": (ours.url, ours.process.pid), **peers}
+        found = measure_throughput(servers, body, seconds, repetitions)
+    return {"throughput": found, "figures": judge_throughput(found)}
+
+
+def play_steady(ours: ServerProcess, body: Path, seconds: float) -> dict[str, Any]:
+    """Measure how long an answer takes at a rate that it bears."""
+    load(ours.url, body, 1, RATE)
+    steady = load(ours.url, body, seconds, RATE)
+    p99 = steady["p99_ms"]
+    return {
+        "steady": steady,
+        "figures": [figure("serving: p99 at 500/s (ms)", p99, "<= 5", p99 <= 5)],
+    }
+
+
+def play_swaps(
+    store: Store, ours: ServerProcess, body: Path, models: list[Path], seconds: float
+) -> dict[str, Any]:
+    """Swap and roll back under load."""
+    report, delays = measure_swaps(store, ours.url, body, models, seconds)
+    failed = sum(count for status, count in report["statuses"].items() if status != "200")
+    failed += report["unanswered"]
+    backs, swaps = delays[1::2], len(report["releases"]) - 1
+    return {
+        "swaps": report,
+        "rollback_seconds": [round(each, 2) for each in backs],
+        "figures": [
+            figure(f"serving: failed over {swaps} swaps at 300/s", failed, "= 0", failed == 0),
+            figure("serving: rollback to first answer (s)", max(backs), "<= 1", max(backs) <= 1),
+        ],
+    }
+
+
+def play(parts: Sequence[str], is_quick: bool) -> Iterator[dict[str, Any]]:
+    """Measure the parts, line by line."""
+    seconds = float(os.environ.get("SECONDS") or (2 if is_quick else 6))
+    repetitions = int(os.environ.get("REPETITIONS") or (3 if is_quick else 5))
     with tempfile.TemporaryDirectory() as name, ExitStack() as servers:
         scratch = Path(name)
         prepare(scratch)
@@ -192,49 +251,27 @@ def play(is_quick: bool) -> Iterator[dict[str, Any]]:
         releases.promote(store, "titanic", model, reason="bench", who="bench")
         body = scratch / "body.json"
         body.write_bytes(make_body(model))
-        found = measure_start(store, scratch)
-        ready, idle = found["ready_seconds"], found["idle_mb"]
-        yield {
-            "figures": [
-                figure("serving: start to ready (s)", ready, "<= 2", ready <= 2),
-                figure("serving: idle memory (MB)", idle, "<= 150", idle <= 150),
-            ],
-        }
+        if "start" in parts:
+            yield play_start(store, scratch)
         ours = servers.enter_context(start(store, scratch))
         wait_until_ready(ours.url)
-        peers = {kind: servers.enter_context(peer(kind, model)) for kind in PEERS}
-        all_of_them = {"dalsegno": (ours.url, ours.process.pid), **peers}
-        throughput = measure_throughput(all_of_them, body, seconds)
-        yield {"throughput": throughput, "figures": judge_throughput(throughput)}
-        steady = load(ours.url, body, 3 * seconds, RATE)
-        p99 = steady["p99_ms"]
-        yield {
-            "steady": steady,
-            "figures": [figure("serving: p99 at 500/s (ms)", p99, "<= 5", p99 <= 5)],
-        }
-        models = [model, make_second(model, scratch / "second")]
-        report, delays = measure_swaps(store, ours.url, body, models, 12 if is_quick else 60)
-        failed = sum(count for status, count in report["statuses"].items() if status != "200")
-        failed += report["unanswered"]
-        backs, swaps = delays[1::2], len(report["releases"]) - 1
-        yield {
-            "swaps": report,
-            "rollback_seconds": [round(each, 2) for each in backs],
-            "figures": [
-                figure(f"serving: failed over {swaps} swaps at 300/s", failed, "= 0", failed == 0),
-                figure(
-                    "serving: rollback to first answer (s)", max(backs), "<= 1", max(backs) <= 1
-                ),
-            ],
-        }
+        if "throughput" in parts:
+            yield play_throughput(ours, model, body, seconds, repetitions)
+        if "steady" in parts:
+            yield play_steady(ours, body, 3 * seconds)
+        if "swaps" in parts:
+            models = [model, make_second(model, scratch / "second")]
+            yield play_swaps(store, ours, body, models, 12 if is_quick else 60)
 
 
 def main() -> int:
     """Print a JSON line a part; exit 1 when a figure is missed."""
     is_reached = True
-    for line in play("--quick" in sys.argv or bool(os.environ.get("QUICK"))):
+    parts = [name for name in sys.argv[1:] if name in PARTS] or PARTS
+    for line in play(parts, "--quick" in sys.argv or bool(os.environ.get("QUICK"))):
         is_reached &= all(each["ok"] for each in line["figures"])
-        print(json.dumps(line), flush=True)
+        load_average = [round(each, 1) for each in os.getloadavg()]
+        print(json.dumps({**line, "load_average": load_average}), flush=True)
     return 0 if is_reached else 1
 
 
