@@ -5,6 +5,7 @@ Forms are those of `backend/api/v2beta1/swagger`; what only v1beta1 and v1alpha1
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Iterator
@@ -15,12 +16,13 @@ from urllib.parse import quote
 
 from dalsegno.cluster.access import ClusterAccess
 from dalsegno.cluster.transport import Transport
-from dalsegno.errors import ConfigurationError, NotFoundError
+from dalsegno.errors import ConfigurationError, InfrastructureError, InputError, NotFoundError
 
 _V2 = "/apis/v2beta1"
 _PAGE = 100
-_TESTED = (2, 17)
-_TOO_OLD, _TOO_NEW = (2, 5), (4, 0)
+_BUILT_FOR = (2, 17)
+_TOO_OLD, _TOO_NEW = (2, 14), (4, 0)  # before 2.14 a pipeline had no name beside its display name
+_OF_THE_UI = {"tag_name": "apiServerTagName", "multi_user": "apiServerMultiUser"}
 _NAMESPACE = "kubeflow"
 _OK, _KIND = 200, "content-type"
 _NO_LOG = '{"error_message":'
@@ -37,9 +39,16 @@ class KfpApi:
 
     @cached_property
     def health(self) -> Item:
-        """`tag_name` (version), `multi_user`, `pipeline_store`."""
+        """`tag_name` (version), `multi_user`, `pipeline_store`; the UI has other names for them.
+
+        Raises:
+            InfrastructureError: The UI does not reach its API server.
+        """
         found: Item = self.http.json("GET", f"{_V2}/healthz")
-        return found
+        if found.get("apiServerReady") is False:
+            message = f"KFP {self.access.host}: got a UI without its API server, want both"
+            raise InfrastructureError(message, "kubectl -n kubeflow get deploy ml-pipeline")
+        return {**found, **{name: found[ui] for name, ui in _OF_THE_UI.items() if ui in found}}
 
     def version(self) -> tuple[int, int] | None:
         """Return the server's version; None where its image does not say."""
@@ -55,8 +64,10 @@ class KfpApi:
         version = self.version()
         if version and not _TOO_OLD <= version < _TOO_NEW:
             got = ".".join(map(str, version))
-            want = ".".join(map(str, _TESTED))
-            message = f"KFP {self.access.host}: got version {got}, want 2.5 to 3 (tested: {want})"
+            want = ".".join(map(str, _BUILT_FOR))
+            message = (
+                f"KFP {self.access.host}: got version {got}, want 2.14 to 3 (built for {want})"
+            )
             raise ConfigurationError(message, "dalsegno cluster check")
 
     # Runs
@@ -82,8 +93,21 @@ class KfpApi:
         return found
 
     def cancel_run(self, run_id: str) -> None:
-        """Stop a run."""
-        self.http.json("POST", f"{_V2}/runs/{_part(run_id)}:terminate", idempotent=True)
+        """Stop a run; one that is being stopped already is fine.
+
+        Raises:
+            InputError: It has ended.
+        """
+        try:
+            self.http.json("POST", f"{_V2}/runs/{_part(run_id)}:terminate", idempotent=True)
+        except InputError as error:
+            state = self.run(run_id).get("state", "")
+            if state in ("CANCELING", "CANCELED"):
+                return
+            if isinstance(error, NotFoundError) or state not in ("SUCCEEDED", "FAILED", "SKIPPED"):
+                raise
+            message = f"run {run_id}: got one that has ended ({state}), want one that runs"
+            raise InputError(message, f"dalsegno show {run_id}") from error
 
     def retry_run(self, run_id: str) -> None:
         """Start the failed tasks of a run again, with the same code and inputs."""
@@ -184,8 +208,9 @@ class KfpApi:
         self.http.json("POST", path, idempotent=True)
 
     def delete_schedule(self, schedule_id: str) -> None:
-        """Remove a recurring run; the runs that it started stay."""
-        self.http.json("DELETE", f"{_V2}/recurringruns/{_part(schedule_id)}", idempotent=True)
+        """Remove a recurring run; the runs that it started stay. One that is gone is fine."""
+        with contextlib.suppress(NotFoundError):
+            self.http.json("DELETE", f"{_V2}/recurringruns/{_part(schedule_id)}", idempotent=True)
 
     # KFP 3.0: tasks and artifacts without ML Metadata
 

@@ -138,11 +138,14 @@ def wait_for(
         The run, as the API has it.
 
     Raises:
-        InfrastructureError: It took longer.
+        InfrastructureError: It took longer, or KFP cannot say how it is.
     """
     began, pause, last = time.monotonic(), _FIRST_POLL_SECONDS, None
     while True:
         run = api.run(run_id)
+        if "state" not in run and run.get("error"):
+            said = str(run["error"].get("message", ""))[-200:]
+            raise InfrastructureError(f"run {run_id}: got no state of it ({said}), want one")
         state = state_of(run.get("state", ""))
         if state is not last:
             tell(state)

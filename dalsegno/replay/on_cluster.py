@@ -23,6 +23,7 @@ from dalsegno.runs.record import State, TaskRecord
 from dalsegno.store import Store
 
 _FOLDER = "dalsegno/replays"
+_SCHEMES = ("minio://", "s3://", "gs://", "oci://")  # what KFP's importer takes
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,8 @@ def upload_inputs(capsule: Capsule, store: Store) -> dict[str, list[dict[str, An
                 key = f"{_FOLDER}/{item.sha256}/{path.name}"
                 _upload(store, path, key)
                 artifact["uri"] = store.uri_of(key)
+            elif not artifact["uri"].startswith(_SCHEMES):  # metadata alone: nothing lies there
+                artifact["uri"] = store.uri_of(f"{_FOLDER}/nothing/{name}")
         artifacts[name] = group["artifacts"]
     return artifacts
 

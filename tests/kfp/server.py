@@ -68,6 +68,8 @@ class FakeKfp:
                     return 404, _status(
                         5, f"Failed to get it: ResourceNotFoundError: {error} not found"
                     )
+                except ValueError as error:
+                    return 400, _status(3, f"Invalid input error: {error}")
                 except FileExistsError as error:
                     return 409, _status(6, f"Already exist error: {error}")
         return 404, _status(5, "Not Found")
@@ -160,6 +162,23 @@ def _set_run(state: str) -> Callable[..., Any]:
     return change
 
 
+def _terminate(kfp: FakeKfp, query: Any, body: Any, run_id: str) -> Any:
+    """As `TerminateRun` of backend/src/apiserver/storage/run_store.go."""
+    if kfp.runs[run_id]["state"] not in ("PENDING", "RUNNING", "PAUSED"):
+        raise ValueError(f"Failed to terminate a run {run_id}. Row not found")
+    kfp.runs[run_id]["state"] = "CANCELING"
+    return {}
+
+
+def _health(kfp: FakeKfp, query: Any, body: Any) -> Any:
+    """As newHealthzResponse of apiserver/main.go; as frontend/server/handlers/healthz.ts."""
+    if not kfp.is_ui:
+        return kfp.health
+    names = {"commit_sha": "apiServerCommitHash", "tag_name": "apiServerTagName"}
+    names["multi_user"] = "apiServerMultiUser"
+    return {"apiServerReady": True, **{names[name]: value for name, value in kfp.health.items()}}
+
+
 def _create_schedule(kfp: FakeKfp, query: Any, body: Any) -> Any:
     _checked("V2beta1RecurringRun", body)
     _checked("V2beta1Trigger", body["trigger"])
@@ -207,13 +226,13 @@ def _now() -> str:
 _V2 = "/apis/v2beta1"
 _ID = "([^/:]+)"
 ROUTES: list[tuple[str, str, Callable[..., Any]]] = [
-    ("GET", f"{_V2}/healthz", lambda kfp, q, b: kfp.health),
+    ("GET", f"{_V2}/healthz", _health),
     ("GET", f"/apis/v1beta1/runs/{_ID}", lambda kfp, q, b, run: kfp.manifests[run]),
     ("GET", f"{_V2}/runs", lambda kfp, q, b: _page(list(kfp.runs.values())[::-1], "runs", q)),
     ("POST", f"{_V2}/runs", _create_run),
     ("GET", f"{_V2}/runs/{_ID}", _get_run),
     ("GET", f"{_V2}/runs/{_ID}/tasks", lambda kfp, q, b, run: _page(kfp.tasks[run], "tasks", q)),
-    ("POST", f"{_V2}/runs/{_ID}:terminate", _set_run("CANCELING")),
+    ("POST", f"{_V2}/runs/{_ID}:terminate", _terminate),
     ("POST", f"{_V2}/runs/{_ID}:retry", _set_run("RUNNING")),
     ("GET", f"{_V2}/pipelines/names/{_ID}", _named),
     ("POST", f"{_V2}/pipelines", _create_pipeline),

@@ -135,10 +135,10 @@ def test_wrong_namespace_is_named(cli, kfp):
         cli("schedules", "--namespace", "elsewhere")
 
 
-@pytest.mark.parametrize("tag", ["2.0.5", "v1.8.0", "4.1.0"])
+@pytest.mark.parametrize("tag", ["2.0.5", "v1.8.0", "2.13.0", "4.1.0"])
 def test_server_of_another_time_is_refused(cli, kfp, tag):
     kfp.health["tag_name"] = tag
-    with pytest.raises(ConfigurationError, match=r"want 2\.5 to 3"):
+    with pytest.raises(ConfigurationError, match=r"want 2\.14 to 3"):
         cli("publish", "adding.yaml")
     assert not kfp.pipelines
 
@@ -199,6 +199,48 @@ def test_cancel_and_retry_reach_the_run(cli, kfp):
     assert kfp.runs[run_id]["state"] == "CANCELING"
     cli("retry", run_id)
     assert kfp.runs[run_id]["state"] == "RUNNING"
+
+
+def test_cancelling_twice_is_fine_and_what_has_ended_is_named(cli, kfp):
+    cli("submit", "adding.yaml", "-p", "a=1")
+    (run_id,) = kfp.runs
+    cli("cancel", run_id)
+    cli("cancel", run_id)
+    kfp.runs[run_id]["state"] = "SUCCEEDED"
+    with pytest.raises(InputError, match=r"got one that has ended \(SUCCEEDED\)"):
+        cli("cancel", run_id)
+
+
+def test_run_that_kfp_cannot_describe_ends_the_waiting(cli, kfp):
+    def answer(method, path, query, body, ask=kfp.answer):
+        if method == "GET" and "/runs/" in path:
+            return 200, {"run_id": "r", "error": {"message": "missing pipeline source"}}
+        return ask(method, path, query, body)
+
+    kfp.answer = answer
+    with pytest.raises(InfrastructureError, match="missing pipeline source"):
+        cli("submit", "adding.yaml", "-p", "a=1", "--wait")
+
+
+@pytest.mark.parametrize("is_ui", [False, True], ids=["api-server", "ui"])
+def test_version_is_read_from_either_server(is_ui, cli, kfp):
+    kfp.is_ui, kfp.health["tag_name"] = is_ui, "2.13.0"
+    with pytest.raises(ConfigurationError, match=r"got version 2\.13"):
+        cli("publish", "adding.yaml")
+
+
+def test_schedule_that_is_gone_already_is_removed(cli, kfp):
+    """A DELETE whose answer was lost is sent again, and finds nothing."""
+    cli("schedule", "adding.yaml", "-p", "a=1", "--every", "6h")
+
+    def answer(method, path, query, body, ask=kfp.answer):
+        code, found = ask(method, path, query, body)
+        if method == "DELETE" and code == 200:
+            return 503, {"message": "lost"}
+        return code, found
+
+    kfp.answer = answer
+    assert "removed 1" in cli("unschedule", "adding")
 
 
 def test_runs_of_the_cluster_are_listed(cli, kfp):
