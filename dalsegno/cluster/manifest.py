@@ -15,6 +15,7 @@ from dalsegno.cluster.compiled import CompiledPipeline, known_pipeline, parse_co
 from dalsegno.cluster.reading import Reading, run_record, state_of
 from dalsegno.cluster.workflow import read_workflow
 from dalsegno.errors import NotFoundError
+from dalsegno.runs.record import State
 
 
 @dataclass(frozen=True)
@@ -28,17 +29,21 @@ class ManifestSource:
         """Read a run.
 
         Raises:
-            NotFoundError: There is no such run, or its manifest has no nodes in it.
+            NotFoundError: There is no such run, or it has run and its manifest has no nodes.
             DalsegnoError: The API does not answer.
         """
         detail = self.api.run_v1(run_id)
         old = detail.get("run") or {}
-        workflow = _workflow(detail)
         pipeline = parse_compiled((old.get("pipeline_spec") or {}).get("pipeline_manifest", ""))
         current, known = known_pipeline(self.api, run_id)
         pipeline = pipeline if pipeline.spec else known
         run = run_record(run_id, current or _modern(old, pipeline), pipeline, self.api.access.host)
-        return read_workflow(workflow, run, pipeline)
+        try:
+            return read_workflow(_workflow(detail), run, pipeline)
+        except NotFoundError:
+            if run.state is State.PENDING:
+                return Reading(run, pipeline=pipeline)  # Argo has not looked at it yet
+            raise
 
 
 def _workflow(detail: dict[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import pytest
 
 from dalsegno.cluster.manifest import ManifestSource
 from dalsegno.errors import NotFoundError
+from dalsegno.runs.record import State
 from tests.kfp.expected import PLAYED, defaults, given, values
 
 
@@ -76,3 +77,15 @@ def test_values_of_secrets_are_not_read(play, kfp, source):
     there = play("chain")
     kfp.add(there)
     assert all(not task.environment for task in source.read(there.run_id).tasks)
+
+
+def test_run_that_has_not_started_is_pending_and_without_tasks(play, kfp, source):
+    """CreateRun (resource_manager.go) keeps the workflow before Argo has given it a status."""
+    there = play("chain")
+    kfp.add(there, workflow={"metadata": {"name": there.workflow_name}})
+    kfp.runs[there.run_id] |= {"state": "PENDING"}
+    reading = source.read(there.run_id)
+    assert (reading.run.state, reading.tasks) == (State.PENDING, [])
+    kfp.runs[there.run_id] |= {"state": "FAILED"}
+    with pytest.raises(NotFoundError, match="got no nodes in it"):
+        source.read(there.run_id)
