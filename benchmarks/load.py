@@ -26,6 +26,7 @@ class Connection(asyncio.Protocol):
         self.load = load
         self.buffer = b""
         self.since = 0.0
+        self.is_closing = False
 
     def connection_made(self, transport: Any) -> None:
         """Be free."""
@@ -47,6 +48,7 @@ class Connection(asyncio.Protocol):
         if len(self.buffer) < end + 4 + length:
             return
         body, self.buffer = self.buffer[end + 4 :], b""
+        self.is_closing = b"connection: close" in head
         self.load.answered(self, int(head[9:12]), body)
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -73,7 +75,7 @@ class Load:
         self.latencies.append(now - connection.since)
         connection.since = 0.0
         self._count(str(status), body)
-        if self.is_over:
+        if self.is_over or connection.is_closing:
             return
         if self.rate == 0:
             connection.ask(now)

@@ -76,6 +76,11 @@ class App:
         """Let go of a request that was let in."""
         self._service.gate.leave()
 
+    @property
+    def is_draining(self) -> bool:
+        """Whether the server is about to stop: callers are then told to come by another way."""
+        return self._service.gate.is_draining
+
     def gone(self, asked: Asked) -> None:
         """Count a caller who went away before all of the request came."""
         self._service.refused(asked, _GONE)
@@ -100,6 +105,8 @@ class App:
             return
         except Exception as error:
             reply = self._refuse(asked, error)
+        if self.is_draining:
+            reply.headers.append((b"connection", b"close"))
         await send(
             {"type": "http.response.start", "status": reply.status, "headers": reply.headers}
         )

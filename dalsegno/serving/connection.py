@@ -143,7 +143,11 @@ class _Connection(HttpToolsProtocol):
         lines = [STATUS_LINE[reply.status]]
         for name, value in (*self.server_state.default_headers, *reply.headers):
             lines += (name, b": ", value, b"\r\n")
+        if self.predictor.is_draining:
+            lines.append(b"connection: close\r\n")
         self.transport.write(b"".join((*lines, b"\r\n", reply.body)))
+        if self.predictor.is_draining:
+            self.transport.close()
         self.on_response_complete()
 
     def _stop_waiting(self) -> None:

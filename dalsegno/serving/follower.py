@@ -10,7 +10,7 @@ import time
 from dataclasses import replace
 
 from dalsegno import releases
-from dalsegno.errors import DalsegnoError
+from dalsegno.errors import DalsegnoError, InfrastructureError
 from dalsegno.releases.log import newest_after
 from dalsegno.releases.release import Release
 from dalsegno.serving.cache import ReleaseCache
@@ -78,8 +78,23 @@ class Follower:
     def _look(self) -> Release | None:
         if self._newest is None:
             standing = releases.standing(self._store, self._name)
+            if standing is None:
+                self._check_new()
             return standing.latest if standing else None
         return newest_after(self._store, self._name, self._newest.number)
+
+    def _check_new(self) -> None:
+        """Tell a store that has lost its releases, as a folder not mounted, from a new one.
+
+        Raises:
+            InfrastructureError: A release was served here before.
+        """
+        last = self._cache.recall(self._name)
+        if last:
+            raise InfrastructureError(
+                f"store {self._store.uri}: got no release of {self._name!r}, "
+                f"want {last.number}, which was served here, or a later one"
+            )
 
     def _lineup(self, newest: Release) -> Lineup:
         """Tell what is to be served when a release is the newest."""

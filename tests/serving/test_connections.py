@@ -125,7 +125,13 @@ def test_stopping_server_is_not_ready_first(tmp_path: Path) -> None:
         seen: list[int] = []
         while 503 not in seen:
             seen.append(client.get("/v2/health/ready").status_code)
-        assert client.post(PATH, json=ROW).status_code == 200
+        last = client.post(PATH, json=ROW)
+        assert (last.status_code, last.headers["connection"]) == (200, "close")
+        with connect(server) as opened:
+            opened.sendall(WHOLE)
+            said = read_all(opened)
+        assert said.startswith(b"HTTP/1.1 200 ")
+        assert b"\r\nconnection: close\r\n" in said
         stopped = threading.Thread(target=server.process.wait)
         stopped.start()
         stopped.join(10)

@@ -141,6 +141,23 @@ def test_server_starts_from_its_cache_without_the_store(
     assert infer(server.url, "titanic", FRAME)["release"].iloc[0] == 1
 
 
+def test_store_that_lost_its_releases_is_told_from_a_new_one(
+    store: Store, promote: Promote, start: Start
+) -> None:
+    promote(0.0)
+    start().kill()
+    releases_folder = Path(store.uri) / "releases"
+    releases_folder.rename(releases_folder.with_name("away"))
+    server = start()
+    assert infer(server.url, "titanic", FRAME)["release"].iloc[0] == 1
+    trouble = httpx.get(f"{server.url}/v2/models/titanic/status").json()["trouble"]
+    assert "got no release of 'titanic', want 1, which was served here" in trouble
+    releases_folder.with_name("away").rename(releases_folder)
+    promote(0.5)
+    wait_until_ready(server.url, endpoint="titanic", release=2)
+    assert httpx.get(f"{server.url}/v2/models/titanic/status").json()["trouble"] is None
+
+
 def test_server_waits_for_the_first_release(promote: Promote, start: Start) -> None:
     server = start(wait=False)
     assert httpx.get(f"{server.url}/v2/health/live").json() == {"live": True}
