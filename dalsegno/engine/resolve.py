@@ -158,7 +158,11 @@ def resolve_parameter(key: str, spec: dict[str, Any], task: dict[str, Any], scop
     if "componentInputParameter" in spec:
         outer = spec["componentInputParameter"]
         if outer not in scope.parameters:
-            raise InputError(f"parameter {key!r}: {outer!r} is not an input of the pipeline")
+            raise InputError(
+                f"parameter {key!r}: {outer!r} is not an input of its graph. KFP takes the list "
+                "of a loop away from its iterations, and cannot hand an outer item to a loop "
+                "over literals: pass it through a task"
+            )
         return scope.parameters[outer]
     if "taskOutputParameter" in spec:
         source = spec["taskOutputParameter"]
