@@ -35,7 +35,7 @@ def read_workflow(workflow: dict[str, Any], run: RunRecord, pipeline: CompiledPi
         elif template == argo.DRIVER:
             _keep_driver(drivers, path.removesuffix("-driver"), node)
         elif template == argo.GRAPH_DRIVER and state_of(node.get("phase", "")) is State.FAILED:
-            run.tasks[path.removesuffix("-driver")] = _summary(node)
+            run.tasks[_driven(path)] = _summary(node)
         elif argo.IMPORTER.fullmatch(template) or node.get("phase") in ("Skipped", "Omitted"):
             run.tasks.setdefault(path, _summary(node))
     for path in sorted({*pods, *drivers}):
@@ -45,6 +45,11 @@ def read_workflow(workflow: dict[str, Any], run: RunRecord, pipeline: CompiledPi
         else:
             _read_driver(reading, path, driver)
     return reading
+
+
+def _driven(path: str) -> str:
+    """Return the graph that a driver works for; a loop's are named as the loop's own parts."""
+    return path.removesuffix("-driver").removesuffix("/iteration-item").removesuffix("/iteration")
 
 
 def _keep_driver(drivers: dict[str, Node], path: str, node: Node) -> None:

@@ -89,3 +89,28 @@ def test_run_that_has_not_started_is_pending_and_without_tasks(play, kfp, source
     kfp.runs[there.run_id] |= {"state": "FAILED"}
     with pytest.raises(NotFoundError, match="got no nodes in it"):
         source.read(there.run_id)
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("inner-driver", "inner"),
+        ("for-loop-1.iteration-driver", "for-loop-1"),
+        ("for-loop-1.iteration-iterations(0:0).iteration-item-driver", "for-loop-1-iteration-0"),
+    ],
+)
+def test_failed_driver_of_a_graph_is_told_by_the_graph(name, path, play, kfp, source):
+    """Names of argocompiler/dag.go: `iterationItemTask` and what it asks of `task`."""
+    there = play("chain")
+    node = {
+        "id": f"{there.workflow_name}-1",
+        "name": f"{there.workflow_name}.root.{name}",
+        "type": "Pod",
+        "templateName": "system-dag-driver",
+        "phase": "Failed",
+        "message": "bad condition",
+    }
+    workflow = {"metadata": {"name": there.workflow_name}, "status": {"nodes": {"1": node}}}
+    kfp.add(there, workflow=workflow)
+    tasks = source.read(there.run_id).run.tasks
+    assert {key: item.error for key, item in tasks.items()} == {path: "bad condition"}
