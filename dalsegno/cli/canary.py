@@ -86,7 +86,7 @@ def release(
 
 def wait_for(urls: list[str], release: Release, timeout_seconds: float) -> bool:
     """Wait until every replica follows a release, and say how many do; returns whether all do."""
-    from dalsegno.serving.access import own_token
+    from dalsegno.serving.access import TOKEN_VARIABLE, own_token
     from dalsegno.serving.replicas import Replicas, wait_for_replicas
 
     def tell(found: Replicas) -> None:
@@ -104,6 +104,8 @@ def wait_for(urls: list[str], release: Release, timeout_seconds: float) -> bool:
         token=own_token(),
         on_count=tell,
     )
+    if any(said.startswith("authorization:") for said in found.behind.values()):
+        sys.stderr.write(f"  next: set {TOKEN_VARIABLE} to the token of a caller\n")
     return found.is_done
 
 

@@ -279,6 +279,10 @@ def test_promote_waits_for_the_replicas(
         result = call("promote", "titanic", models[1], *wait)
         assert result.exit_code == 0
         assert "1 of 1 replicas follow release 2" in result.stderr
+        monkeypatch.delenv("DALSEGNO_SERVING_TOKEN")
+        result = call("promote", "titanic", models[0], "--wait", server.url, "--timeout", 0)
+        assert result.exit_code == 1
+        assert "next: set DALSEGNO_SERVING_TOKEN" in result.stderr
     result = call("promote", "titanic", models[0], "--wait", server.url, "--timeout", 0)
     assert result.exit_code == 1
     assert "0 of 1 replicas follow release 3" in result.stderr
