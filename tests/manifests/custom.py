@@ -1,12 +1,17 @@
-"""Checks custom resources against the model classes that KServe publishes of its own API."""
+"""Checks custom resources against the model classes that KServe publishes of its own API.
+
+In a process of its own: to import KServe registers protocol messages that Triton's client, which
+other tests import, registers too.
+"""
 
 from __future__ import annotations
 
+import functools
+import json
 import re
+import subprocess
+import sys
 from typing import Any
-
-import kserve.models
-import kubernetes.client.models
 
 PLAIN = {"str": str, "int": int, "float": (int, float), "bool": bool, "object": object}
 # Quantities, and numbers that may also be names, are written in more than one way.
@@ -19,8 +24,34 @@ def check_custom(document: dict[str, Any]) -> None:
     Raises:
         ValueError: A field is unknown, missing, or of another type.
     """
-    version = document["apiVersion"].rpartition("/")[2].capitalize()
-    _build(f"{version}{document['kind']}", document, document["kind"])
+    checker = _checker()
+    assert checker.stdin is not None
+    assert checker.stdout is not None
+    checker.stdin.write(json.dumps(document) + "\n")
+    checker.stdin.flush()
+    answer = json.loads(checker.stdout.readline())
+    if answer:
+        raise ValueError(answer)
+
+
+@functools.cache
+def _checker() -> subprocess.Popen[str]:
+    command = [sys.executable, "-P", "-m", "tests.manifests.custom"]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def main() -> None:
+    """Answer each document on standard input, a line each, with what is wrong with it, or ""."""
+    for line in sys.stdin:
+        document = json.loads(line)
+        version = document["apiVersion"].rpartition("/")[2].capitalize()
+        wrong = ""
+        try:
+            _build(f"{version}{document['kind']}", document, document["kind"])
+        except (ValueError, AttributeError) as error:
+            wrong = str(error) or repr(error)
+        sys.stdout.write(json.dumps(wrong) + "\n")
+        sys.stdout.flush()
 
 
 def _build(kind: str, value: Any, path: str) -> Any:
@@ -43,6 +74,9 @@ def _build(kind: str, value: Any, path: str) -> Any:
 
 
 def _build_model(kind: str, value: Any, path: str) -> Any:
+    import kserve.models
+    import kubernetes.client.models
+
     model = getattr(kserve.models, kind, None) or getattr(kubernetes.client.models, kind)
     names = {key: name for name, key in model.attribute_map.items()}
     unknown = sorted(set(value) - set(names))
@@ -53,3 +87,7 @@ def _build_model(kind: str, value: Any, path: str) -> Any:
         for key, item in value.items()
     }
     return model(**given)
+
+
+if __name__ == "__main__":
+    main()

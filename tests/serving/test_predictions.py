@@ -102,7 +102,7 @@ def test_killed_servers_lose_no_prediction(
             caller.join()
             wanted += caller.ids
     log = PredictionLog(log_folder(tmp_path / "cache", store))
-    assert Shipper(log, store).stop()
+    assert Shipper(log, store).stop(patience_seconds=60)
     found = logged(store)["prediction_id"]
     assert len(wanted) > KILLS * 20
     assert found.is_unique
