@@ -42,6 +42,7 @@ _PIP_VARIABLES = {
     "PIP_TRUSTED_HOST": "UV_INSECURE_HOST",
     "PIP_CERT": "SSL_CERT_FILE",
 }
+LIST = ".dalsegno-requirements"  # a package may bring a requirements.txt, even as a folder
 _PARTIAL = ".partial"
 _LOCK_SECONDS = 0.1
 _REASON_LENGTH = 600
@@ -161,7 +162,7 @@ async def _fill(folder: Path, packages: Packages) -> None:
     await _uv(packages, *venv)
     await _uv(packages, *install, "--", *packages.requirements)
     await _uv(packages, *install, "--no-deps", f"kfp=={metadata.version('kfp')}")
-    (folder / "requirements.txt").write_text("\n".join(packages.shown) + "\n")
+    (folder / LIST).write_text("\n".join(packages.shown) + "\n")
 
 
 def _remove(folder: Path) -> None:

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import zipfile
 
 import pytest
 from kfp import dsl
@@ -228,5 +229,19 @@ def test_killed_maker_leaves_no_lock(cache):
         assert maker.stdout.readline() == "made\n"
         maker.send_signal(signal.SIGKILL)
     python = asyncio.run(make_environment(Packages((SMALL,)), print))
-    assert (python.parent.parent / "requirements.txt").read_text() == f"{SMALL}\n"
+    assert (python.parent.parent / packages.LIST).read_text() == f"{SMALL}\n"
     assert not list(python.parent.parent.parent.glob("*.partial"))
+
+
+def test_package_may_bring_a_folder_named_like_a_list(cache, tmp_path):
+    wheel = tmp_path / "odd-1-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as file:
+        file.writestr("odd-1.data/data/requirements.txt/base.txt", "")
+        file.writestr("odd-1.dist-info/METADATA", "Metadata-Version: 2.1\nName: odd\nVersion: 1\n")
+        tags = "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        file.writestr("odd-1.dist-info/WHEEL", tags)
+        file.writestr("odd-1.dist-info/RECORD", "")
+    wanted = Packages((f"odd @ {wheel.as_uri()}",))
+    python = asyncio.run(make_environment(wanted, print))
+    assert (python.parent.parent / "requirements.txt").is_dir()
+    assert (python.parent.parent / packages.LIST).read_text() == f"{wanted.requirements[0]}\n"
