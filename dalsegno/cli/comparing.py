@@ -80,10 +80,12 @@ def replay_command(store: Store, run: RunRecord, task: str) -> str:
     if not run.tasks[task].attempts:
         return f"dalsegno show {address}"  # it had no inputs
     try:
-        in_container = read_task(store, run, task).executor == "container"
+        executor = read_task(store, run, task).executor
     except DalsegnoError:
-        in_container = False
-    return f"dalsegno replay {address}" + (" --in container" if in_container else "")
+        executor = ""
+    if executor in {"importer", "driver"}:
+        return f"dalsegno show {address}"  # it ran no code
+    return f"dalsegno replay {address}" + (" --in container" if executor == "container" else "")
 
 
 def print_ways_on(store: Store, run: RunRecord) -> None:

@@ -236,10 +236,13 @@ def play_in_process(
 ) -> Replayed:
     """Play a capsule in this process, or in a fork of it when nobody looks inside."""
     from dalsegno.replay import debugger
-    from dalsegno.replay.play import play, prepare_replay
+    from dalsegno.replay.play import play, play_mounted, prepare_replay
     from dalsegno.replay.supervise import play_in_child
+    from dalsegno.replay.surroundings import VOLUMES_FOLDER
+    from dalsegno.store.base import remove
 
-    prepared = prepare_replay(capsule, tell, current=current)
+    is_mounting = not pdb and listen is None
+    prepared = prepare_replay(capsule, tell, current=current, is_mounting=is_mounting)
     tell_code(prepared)
     if pdb:
         return play(prepared, debugger.stop_in_pdb, is_logged=False)
@@ -253,9 +256,12 @@ def play_in_process(
     def play_it() -> None:
         if quiet:
             os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-        play(prepared)
+        play_mounted(prepared)
 
-    outcome = play_in_child(prepared.outcome, play_it)
+    try:
+        outcome = play_in_child(prepared.outcome, play_it)
+    finally:
+        remove(prepared.outcome.folder / VOLUMES_FOLDER)
     write_configurations(capsule)  # afterwards, so that nobody waits for it
     return outcome
 
@@ -297,7 +303,7 @@ def play_with_image_packages(
     options = ["--pdb"] * pdb + ["--current"] * current
     if listen is not None:
         options.append(f"--listen={listen}")
-    return play_with(python, capsule, options)
+    return play_with(python, capsule, options, tell)
 
 
 def write_configurations(

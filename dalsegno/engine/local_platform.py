@@ -59,10 +59,7 @@ class LocalPlatform:
             InputError: A name, key or field path cannot be one.
         """
         work.environment.update(self.variables(settings, work.name))
-        for number, volume in enumerate(settings.volumes):
-            target = _checked(volume.mount_path)
-            folder = self._folder(volume, work.scratch / "volumes" / str(number))
-            work.mounts.append(Mount(folder, target, volume.kind not in {CLAIM, EMPTY}))
+        work.mounts += self.mounts(settings, work.scratch / "volumes")
         work.timeout_seconds = settings.timeout_seconds or work.timeout_seconds
         work.user = settings.user or work.user
 
@@ -85,6 +82,23 @@ class LocalPlatform:
                 self._warn_of_newline(f"{item.kind} {item.name!r}, key {item.key!r}", value)
         for variable, field_path in settings.field_paths.items():
             found[variable] = field_value(field_path, name, settings)
+        return found
+
+    def mounts(self, settings: Settings, scratch: Path) -> list[Mount]:
+        """Return the folders that the settings put at paths of the task.
+
+        Args:
+            scratch: Folder for those made for the task alone; values of secrets among them.
+
+        Raises:
+            NotFoundError: A secret or config map is not there.
+            InputError: A name or path cannot be one.
+        """
+        found = []
+        for number, volume in enumerate(settings.volumes):
+            target = _checked(volume.mount_path)
+            folder = self._folder(volume, scratch / str(number))
+            found.append(Mount(folder, target, volume.kind not in {CLAIM, EMPTY}))
         return found
 
     def _values(self, kind: str) -> KeyedValues:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,11 @@ def enter(mounts: list[dict[str, Any]], root: Path, kept: list[str]) -> None:
         here = os.getcwd()
         os.chroot(root)
         os.chdir(here)
+
+
+def own_paths() -> list[str]:
+    """List what this interpreter and our own code need at their paths."""
+    return [str(Path(__file__).parents[2]), sys.prefix, sys.base_prefix, *sys.path]
 
 
 def _is_below(path: str, folder: str) -> bool:

@@ -18,9 +18,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dalsegno.engine.local_module import LocalModule
+if TYPE_CHECKING:  # it reads YAML, which the interpreter of an image may not have
+    from dalsegno.engine.local_module import LocalModule
 
 Started = Callable[[int], Awaitable[None]]
 """Called with the id of the process that plays (of a container's client: the container itself is

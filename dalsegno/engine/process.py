@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from dalsegno.engine.descendants import Known, descendants, end, marked
 from dalsegno.engine.log import logged
+from dalsegno.engine.mounts import own_paths
 from dalsegno.engine.play import Outcome, Play, Started
 from dalsegno.engine.spec import lightweight_source
 from dalsegno.errors import ConfigurationError
@@ -72,8 +73,7 @@ def _kept(work: Play) -> list[str]:
     folders = [work.scratch, Path(work.local["outputs"]["outputFile"]).parent, Path.cwd()]
     folders += [work.python.parent.parent] if work.python else []
     folders += [work.module.path.parent, work.module.root] if work.module else []
-    own = [str(Path(__file__).parents[2]), sys.prefix, sys.base_prefix, *sys.path]
-    paths = [*map(str, folders), *own, *(uri for uri in artifacts if "://" not in uri)]
+    paths = [*map(str, folders), *own_paths(), *(uri for uri in artifacts if "://" not in uri)]
     return [path for path in dict.fromkeys(paths) if path.startswith("/")]
 
 

@@ -9,10 +9,9 @@ from __future__ import annotations
 from dalsegno.engine.context import Context, TaskEvent
 from dalsegno.engine.resolve import Result
 from dalsegno.engine.task import Task, new_record
+from dalsegno.engine.volumes import CREATE, DELETE
 from dalsegno.errors import DalsegnoError
 from dalsegno.runs.record import State, message_of, timestamp
-
-CREATE, DELETE = "argostub/createpvc", "argostub/deletepvc"
 
 
 async def run_volume_task(context: Context, task: Task) -> Result:

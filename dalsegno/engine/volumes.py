@@ -11,6 +11,7 @@ from typing import Any
 from dalsegno.engine.keyed_values import check_name
 from dalsegno.errors import ConflictError, InputError, NotFoundError
 
+CREATE, DELETE = "argostub/createpvc", "argostub/deletepvc"  # images of KFP's that never run
 _KIND = "volume"
 
 

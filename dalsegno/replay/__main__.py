@@ -35,8 +35,9 @@ def replay(arguments: list[str]) -> None:
     """
     from dalsegno.replay.capsule import open_capsule
     from dalsegno.replay.debugger import stop_in_ide, stop_in_pdb
-    from dalsegno.replay.play import play, prepare_replay
+    from dalsegno.replay.play import play, play_mounted, prepare_replay
     from dalsegno.replay.shelf import is_trusted, trust
+    from dalsegno.replay.surroundings import taken_over
 
     options = _parser().parse_args(arguments)
     capsule = open_capsule(options.capsule.absolute())
@@ -53,13 +54,16 @@ def replay(arguments: list[str]) -> None:
         raised.append(error)
         stop_in_ide(error)
 
-    prepared = prepare_replay(capsule, _tell, current=options.current)
+    surroundings = taken_over()
+    prepared = prepare_replay(capsule, _tell, current=options.current, surroundings=surroundings)
     if options.listen is not None:
         _wait(options.listen)
     if options.folder_to:  # started by the command line, which reads the outcome
         options.folder_to.write_text(str(prepared.outcome.folder))
-        on_error = stop_in_pdb if options.pdb else stop if options.listen is not None else None
-        play(prepared, on_error, is_logged=on_error is None)
+        if not options.pdb and options.listen is None:
+            play_mounted(prepared)
+            return
+        play(prepared, stop_in_pdb if options.pdb else stop, is_logged=False)
         return
     outcome = play(prepared, stop_in_pdb if options.pdb else stop, is_logged=False)
     if raised:

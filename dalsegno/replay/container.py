@@ -22,7 +22,7 @@ from dalsegno.replay.capsule import Capsule
 from dalsegno.replay.outcome import Replayed, new_replay, write_outcome
 from dalsegno.replay.places import inputs_of, outputs_in
 from dalsegno.replay.play import WORKSPACE_FOLDER, with_outputs
-from dalsegno.replay.surroundings import apply_platform
+from dalsegno.replay.surroundings import VOLUMES_FOLDER, apply_platform
 from dalsegno.store.base import remove
 
 _POLL_SECONDS = 0.1
@@ -55,9 +55,9 @@ def play_in_container(
     number, folder = new_replay(capsule.folder)
     started = Replayed(number, folder, "container")
     work = _work(capsule, started, image)
-    apply_platform(work, capsule, tell)
     begun = time.monotonic()
     try:
+        apply_platform(work, capsule, tell)
         with followed(started.log):
             ended = asyncio.run(_play(work, images))
         error = {**ended.error, "source_line": None} if ended.error else None
@@ -66,6 +66,7 @@ def play_in_container(
         outcome = with_outputs(outcome, capsule, work.local, ended.written)
     finally:
         remove(work.scratch / "container")
+        remove(work.scratch / VOLUMES_FOLDER)
     write_outcome(outcome)
     return outcome
 

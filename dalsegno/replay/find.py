@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 
+from dalsegno.engine.volumes import CREATE, DELETE
 from dalsegno.errors import ConflictError, InputError, NotFoundError
 from dalsegno.runs.reader import find_run, read_task
 from dalsegno.runs.record import RunRecord, State, TaskRecord
@@ -105,6 +106,12 @@ def _refuse_unplayable(run: RunRecord, record: TaskRecord) -> None:
         raise InputError(
             f"task {record.task!r} of run {run.run_id}: got an importer, which runs no code, want "
             "a task that uses what it imported",
+            f"dalsegno show {run.run_id}",
+        )
+    if record.executor == "driver" or record.image in {CREATE, DELETE}:
+        raise InputError(
+            f"task {record.task!r} of run {run.run_id}: got one that makes or deletes a volume, "
+            "which runs no code, want a task that uses the volume",
             f"dalsegno show {run.run_id}",
         )
     if not record.executor_input:

@@ -22,8 +22,10 @@ from dalsegno.engine.packages import environments_dir, make_environment, package
 from dalsegno.errors import ConfigurationError, InputError
 from dalsegno.images import FAMILIES
 from dalsegno.replay.capsule import Capsule
+from dalsegno.replay.log import ignore
 from dalsegno.replay.outcome import Replayed
 from dalsegno.replay.supervise import kept_outcome
+from dalsegno.replay.surroundings import surroundings_of
 from dalsegno.store.base import landing
 
 _STOPPED = 130
@@ -50,20 +52,25 @@ def image_python(capsule: Capsule, tell: Callable[[str], None]) -> Path:
     return asyncio.run(make_environment(packages, tell))
 
 
-def play_with(python: Path, capsule: Capsule, options: list[str]) -> Replayed:
+def play_with(
+    python: Path, capsule: Capsule, options: list[str], tell: Callable[[str], None] = ignore
+) -> Replayed:
     """Play a capsule with another interpreter, which gets our code besides its own packages.
 
     Args:
         options: Of `python -m dalsegno.replay`.
+        tell: Told, in a line, what the task had and is not to be had here.
 
     Raises:
         KeyboardInterrupt: The replay was stopped.
         InputError: The interpreter could not load the capsule; it has said why.
     """
     command = [str(python), "-P", "-m", "dalsegno.replay", str(capsule.folder), *options]
-    environment = {**os.environ, "PYTHONPATH": str(code_path())}
+    is_mounting = not any(option.startswith(("--pdb", "--listen")) for option in options)
     with tempfile.TemporaryDirectory(prefix="dalsegno-") as scratch:
-        told = Path(scratch) / "folder"
+        told, volumes = Path(scratch) / "folder", Path(scratch) / "volumes"
+        found = surroundings_of(capsule, volumes, tell, is_mounting=is_mounting)
+        environment = {**os.environ, "PYTHONPATH": str(code_path()), **found.handed_on()}
         code = subprocess.call([*command, "--folder-to", str(told)], env=environment)  # noqa: S603
         if not told.exists():
             raise InputError(f"--env image: got no replay from {python}, want one (see above)")

@@ -22,7 +22,7 @@ from dalsegno.replay.code import Code, load_code
 from dalsegno.replay.log import ignore, logged
 from dalsegno.replay.outcome import Replayed, new_replay, write_outcome
 from dalsegno.replay.places import filled_inputs_of, outputs_in
-from dalsegno.replay.surroundings import platform_variables
+from dalsegno.replay.surroundings import VOLUMES_FOLDER, Surroundings, enter, surroundings_of
 from dalsegno.replay.variables import variables
 
 WORKSPACE_FOLDER = "workspace"
@@ -38,24 +38,31 @@ class Prepared:
         outcome: What is known of it so far.
         code: The task's function.
         local: Executor input with paths of this machine.
-        variables: Those that platform settings add; some may be secret.
+        surroundings: What platform settings add.
     """
 
     capsule: Capsule
     outcome: Replayed
     code: Code
     local: dict[str, Any]
-    variables: dict[str, str] = field(default_factory=dict)
+    surroundings: Surroundings = field(default_factory=Surroundings)
 
 
 def prepare_replay(
-    capsule: Capsule, tell: Callable[[str], None] = ignore, *, current: bool = False
+    capsule: Capsule,
+    tell: Callable[[str], None] = ignore,
+    *,
+    current: bool = False,
+    is_mounting: bool = False,
+    surroundings: Surroundings | None = None,
 ) -> Prepared:
     """Load the code of a capsule and make a fresh folder for its outputs.
 
     Args:
         tell: Told, in a line, what the task had and is not to be had here.
         current: Take the function as it stands in its file now; see `load_code`.
+        is_mounting: Whether `play_mounted` is to play it; who asks for that clears up afterwards.
+        surroundings: Of the task, where they are known already; default: they are looked up.
 
     Raises:
         InputError: It is no lightweight Python component, or its code cannot be loaded.
@@ -77,7 +84,10 @@ def prepare_replay(
     if workspace.exists():
         tell(f"note     the run's workspace ended with it: an empty one is at {workspace}")
     started = Replayed(number, folder, "process")
-    return Prepared(capsule, started, code, local, platform_variables(capsule, tell))
+    if surroundings is None:
+        scratch = folder / VOLUMES_FOLDER
+        surroundings = surroundings_of(capsule, scratch, tell, is_mounting=is_mounting)
+    return Prepared(capsule, started, code, local, surroundings)
 
 
 def function_of(capsule: Capsule) -> str:
@@ -103,7 +113,7 @@ def play(
     """
     error: dict[str, Any] | None = None
     log = logged(prepared.outcome.log) if is_logged else contextlib.nullcontext()
-    with variables({**_environment(prepared.capsule), **prepared.variables}), log:
+    with variables({**_environment(prepared.capsule), **prepared.surroundings.variables}), log:
         started = time.perf_counter()
         try:
             execute = prepare(prepared.code.function, prepared.local)
@@ -120,6 +130,17 @@ def play(
         seconds = time.perf_counter() - started
     outcome = replace(prepared.outcome, error=error, exit_code=int(bool(error)), seconds=seconds)
     outcome = with_outputs(outcome, prepared.capsule, prepared.local)
+    write_outcome(outcome)
+    return outcome
+
+
+def play_mounted(prepared: Prepared) -> Replayed:
+    """Run the task's code with its volumes at their paths, in a process that ends afterwards."""
+    kept = [prepared.capsule.folder, prepared.outcome.folder, prepared.code.place.path.parent]
+    refused = enter(prepared.surroundings, kept)
+    if refused is None:
+        return play(prepared)
+    outcome = replace(prepared.outcome, error=refused, exit_code=1)
     write_outcome(outcome)
     return outcome
 
