@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from dalsegno.cli.output import console, print_json
-from dalsegno.cli.replaying import build, shown
+from dalsegno.cli.replaying import build, refuse_absent, shown
 from dalsegno.errors import InputError
+from dalsegno.terminal import visible
 
 if TYPE_CHECKING:
     from dalsegno.replay.capsule import Manifest
@@ -118,13 +119,6 @@ def parse_age(text: str) -> timedelta:
     return timedelta(**{_UNITS[found[2]]: int(found[1])})
 
 
-def visible(text: str) -> str:
-    """Write control and direction characters as escapes: text of a stranger shows what it is."""
-    return "".join(
-        char if char in "\n\t" or char.isprintable() else repr(char)[1:-1] for char in text
-    )
-
-
 def _read(address: str) -> tuple[Manifest, TaskRecord, str | None]:
     from dalsegno.replay.archive import read_texts
     from dalsegno.replay.capsule import SOURCE, open_capsule
@@ -133,6 +127,7 @@ def _read(address: str) -> tuple[Manifest, TaskRecord, str | None]:
     if path.is_file():
         manifest, record, texts = read_texts(path)
         return manifest, record, texts[SOURCE].decode() if SOURCE in texts else None
+    refuse_absent(path)
     is_folder = path.is_dir() and (path / "capsule.json").is_file()
     capsule = open_capsule(path) if is_folder else build(address)[0]
     text = capsule.source.read_text("utf-8") if capsule.source else None
@@ -162,7 +157,7 @@ def _print(manifest: Manifest, record: TaskRecord) -> None:
 
 
 def _line(subject: str, text: Any) -> None:
-    console().print(f"{subject:10} {visible(str(text))}", markup=False, soft_wrap=True)
+    console().print(f"{subject:10} {text}", markup=False, soft_wrap=True)
 
 
 def _error(record: TaskRecord) -> str:

@@ -13,6 +13,7 @@ from dalsegno.cli.comparing import print_changes, print_ways_on
 from dalsegno.cli.output import console, print_json, print_table, seconds, shortened
 from dalsegno.cli.running import print_outcome
 from dalsegno.errors import InputError, NotFoundError
+from dalsegno.terminal import visible, without_colours
 
 if TYPE_CHECKING:
     from dalsegno.cluster.reading import Reading, Source
@@ -314,7 +315,7 @@ def _print_task(task: TaskRecord, log: str) -> None:
         out.print(
             f"  error      {task.error['type']}: {task.error['message']}{where}", markup=False
         )
-    lines = log.splitlines()
+    lines = without_colours(log).splitlines()
     if lines:
         out.print(f"  log        last {min(len(lines), _LOG_LINES)} of {len(lines)} lines:")
         out.print(
@@ -330,4 +331,4 @@ def _content(task: TaskRecord, item: dict[str, Any]) -> str:
 
 
 def _tell(line: str) -> None:
-    sys.stderr.write(f"note: {line}\n")
+    sys.stderr.write(visible(f"note: {line}\n"))

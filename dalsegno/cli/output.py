@@ -11,6 +11,7 @@ from dataclasses import asdict, is_dataclass
 from typing import TYPE_CHECKING, Any
 
 from dalsegno.errors import DalsegnoError
+from dalsegno.terminal import visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -33,15 +34,28 @@ _COLOURS = {
 
 def console() -> Console:
     """Return a console on standard output."""
+    width = None if sys.stdout.isatty() else _PIPE_COLUMNS
+    return visible_console(highlight=False, soft_wrap=False, width=width)
+
+
+def visible_console(**options: Any) -> Console:
+    """Return a console that no text can command: all that is printed is made visible."""
     from rich.console import Console
 
-    width = None if sys.stdout.isatty() else _PIPE_COLUMNS
-    return Console(highlight=False, soft_wrap=False, width=width)
+    class VisibleConsole(Console):
+        def print(self, *objects: Any, **how: Any) -> None:
+            shown = (visible(item) if isinstance(item, str) else item for item in objects)
+            super().print(*shown, **how)
+
+    return VisibleConsole(**options)
 
 
 def print_json(value: Any) -> None:
     """Print a value, dataclasses included, as JSON."""
-    sys.stdout.write(json.dumps(value, indent=2, default=_plain, ensure_ascii=False) + "\n")
+    text = json.dumps(value, indent=2, default=_plain, ensure_ascii=False)
+    if not text.replace("\n", "").isprintable():
+        text = "".join(c if c == "\n" or c.isprintable() else json.dumps(c)[1:-1] for c in text)
+    sys.stdout.write(text + "\n")
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str = "") -> None:
@@ -59,9 +73,9 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: st
 
 def fail(error: DalsegnoError) -> None:
     """Say what went wrong and which command comes next."""
-    sys.stderr.write(f"error: {error}\n")
+    sys.stderr.write(visible(f"error: {error}\n"))
     if error.next_command:
-        sys.stderr.write(f"  next: {as_typed(error.next_command)}\n")
+        sys.stderr.write(visible(f"  next: {as_typed(error.next_command)}\n"))
 
 
 def as_typed(command: str) -> str:
@@ -87,7 +101,7 @@ def seconds(value: float | None) -> str:
 def _cell(value: Any) -> str:
     from rich.markup import escape
 
-    text = "" if value is None else escape(str(value))
+    text = "" if value is None else escape(visible(str(value)))
     colour = _COLOURS.get(text)
     return f"[{colour}]{text}[/{colour}]" if colour else text
 

@@ -7,6 +7,9 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from dalsegno.cli.output import visible_console
+from dalsegno.terminal import visible
+
 if TYPE_CHECKING:
     from rich.live import Live
 
@@ -37,10 +40,9 @@ class Progress:
 
     def __enter__(self) -> Self:
         if not self.is_quiet:
-            from rich.console import Console
             from rich.live import Live
 
-            console = Console(highlight=False)
+            console = visible_console(highlight=False)
             self._live = Live(console=console, get_renderable=self._line, transient=True)
             self._live.start()
         return self
@@ -84,7 +86,7 @@ class Progress:
             return ""
         now = time.monotonic()
         tasks = ", ".join(f"{path} {now - since:.0f} s" for path, since in self.working.items())
-        return f"  … {tasks}"
+        return visible(f"  … {tasks}")
 
 
 def _first_line(message: str) -> str:

@@ -12,7 +12,8 @@ import typer
 from typer.core import TyperCommand
 
 from dalsegno.cli.output import print_json
-from dalsegno.errors import ConfigurationError, InputError
+from dalsegno.errors import ConfigurationError, InputError, NotFoundError
+from dalsegno.terminal import visible
 
 if TYPE_CHECKING:
     from dalsegno.replay.capsule import Capsule
@@ -151,9 +152,19 @@ def obtain(
         from dalsegno.replay.capsule import open_capsule
 
         return _foreign(open_capsule(path.absolute()), address, yes=yes), None
-    if path.suffix in {".capsule", ".zip"}:
-        raise InputError(f"capsule {address}: got no such file, want one")
+    refuse_absent(path)
     return build(address)
+
+
+def refuse_absent(path: Path) -> None:
+    """Refuse what can only be meant as a file or folder, and is not there.
+
+    Raises:
+        NotFoundError: It would be taken for the address of a task otherwise.
+    """
+    is_path = path.is_absolute() or str(path).startswith(("..", "~"))
+    if not path.exists() and (is_path or path.suffix in {".capsule", ".zip"}):
+        raise NotFoundError(f"capsule {path}: got no such file or folder, want one")
 
 
 def build(address: str) -> tuple[Capsule, Store]:
@@ -200,7 +211,7 @@ def _foreign(capsule: Capsule, address: str, *, yes: bool) -> Capsule:
 
 def tell(line: str) -> None:
     """Print a line for people, beside what the task prints."""
-    sys.stderr.write(line + "\n")
+    sys.stderr.write(visible(line) + "\n")
 
 
 def tell_capsule(capsule: Capsule) -> None:

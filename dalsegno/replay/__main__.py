@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from dalsegno.errors import DalsegnoError, InputError
+from dalsegno.terminal import visible
 
 _MISUSED = 2
 
@@ -21,7 +22,7 @@ def main(arguments: list[str]) -> None:
     try:
         replay(arguments)
     except DalsegnoError as error:
-        sys.stderr.write(f"error: {error}\n")
+        sys.stderr.write(visible(f"error: {error}\n"))
         if error.next_command:
             sys.stderr.write(f"  next: {error.next_command}\n")
         sys.exit(_MISUSED)

@@ -14,6 +14,7 @@ from typing import Any
 
 from dalsegno.errors import ConfigurationError, ConflictError
 from dalsegno.replay.frames import is_between, is_users
+from dalsegno.terminal import visible
 
 HOST = "127.0.0.1"
 
@@ -46,7 +47,7 @@ def stop_in_pdb(error: BaseException) -> None:
     frames = error.__traceback__
     if frames is None:
         return
-    sys.stderr.write(f"{type(error).__name__}: {error}\n")
+    sys.stderr.write(visible(f"{type(error).__name__}: {error}\n"))
     debugger = _PostMortem()
     debugger.reset()
     with contextlib.suppress(SystemExit):

@@ -24,6 +24,7 @@ from dalsegno.replay.outcome import Replayed, new_replay, write_outcome
 from dalsegno.replay.places import filled_inputs_of, outputs_in
 from dalsegno.replay.surroundings import VOLUMES_FOLDER, Surroundings, enter, surroundings_of
 from dalsegno.replay.variables import variables
+from dalsegno.terminal import visible
 
 WORKSPACE_FOLDER = "workspace"
 STORE_VARIABLE = "DALSEGNO_STORE_URI"
@@ -196,7 +197,7 @@ def _print_traceback(caught: BaseException) -> None:
     shown = traceback.TracebackException.from_exception(caught)
     kept = task_frames(shown.stack)
     shown.stack = traceback.StackSummary.from_list(kept)
-    sys.stderr.write("".join(shown.format()))
+    sys.stderr.write(visible("".join(shown.format())))
 
 
 def _environment(capsule: Capsule) -> dict[str, str]:

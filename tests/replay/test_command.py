@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -12,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from kfp import compiler, dsl
 
 from dalsegno.runs.reader import list_runs, read_task
 from dalsegno.store import S3Access, Store, open_store
@@ -163,13 +165,37 @@ def test_capsule_cut_short_is_one_line(run, command, tmp_path):
     assert_one_line(command("capsule", "show", "read.capsule"), "cut short")
 
 
+@pytest.mark.parametrize("words", [("capsule", "show"), ("replay",)], ids=" ".join)
+@pytest.mark.parametrize("path", ["/no/such/path", "../train", "train.capsule"])
+def test_file_that_is_not_there_is_no_run(words, path, command):
+    assert_one_line(command(*words, path), f"capsule {path}: got no such file or folder")
+
+
 def test_show_writes_control_characters_as_escapes(run, command, tmp_path):
-    from dalsegno.cli.capsules import visible
+    from dalsegno.terminal import visible
 
     assert visible("a\x1b[2Jb\u202e\n") == "a\\x1b[2Jb\\u202e\n"
     record = run(samples.artifacts)
     command("capsule", "export", f"{record.run_id}/read", "read.capsule")
     assert "def read(" in command("capsule", "show", "read.capsule", "--source").stdout
+
+
+@dsl.component(base_image="python:3.11", install_kfp_package=False)
+def rude():
+    raise ValueError("\x1b]0;owned\x07 \x9b2J")
+
+
+def test_text_of_a_task_never_commands_the_terminal(command, tmp_path, store):
+    compiler.Compiler().compile(rude, str(tmp_path / "rude.yaml"))
+    done = [command("run", "rude.yaml"), command("runs")]
+    run_id = list_runs(store)[0].run_id
+    done += [command("show", run_id), command("show", f"{run_id}/rude")]
+    done += [command("replay", run_id), command("replay", run_id, "--pdb")]
+    done += [command("show", f"{run_id}/rude", "--json")]
+    for shown in (item.stdout + item.stderr for item in done):
+        assert "owned" in shown
+        assert not set(shown) & {"\x1b", "\x07", "\x9b"}
+    assert json.loads(done[-1].stdout)["error"]["message"] == "\x1b]0;owned\x07 \x9b2J"
 
 
 def test_prune_removes_and_says_so(run, command, store):
