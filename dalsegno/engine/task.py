@@ -18,6 +18,7 @@ from dalsegno.engine.context import Context, TaskEvent
 from dalsegno.engine.executors import PROCESS
 from dalsegno.engine.limits import input_warnings
 from dalsegno.engine.local_module import find_module
+from dalsegno.engine.masking import masked, secrets_in
 from dalsegno.engine.outputs import collect_parameters
 from dalsegno.engine.packages import use_packages
 from dalsegno.engine.placeholders import WORKSPACE, as_recorded
@@ -66,6 +67,7 @@ class _Attempt:
         self.record = new_record(context, task, attempt, planned)
         self.scratch = context.work_dir / task.path / str(attempt)
         self.result = Result(State.FAILED)
+        self.secrets: list[str] = []
 
     async def run(self) -> Result:
         """Play the attempt; whatever happens, the record says so."""
@@ -84,6 +86,7 @@ class _Attempt:
             self.record.state = State.FAILED
             self.record.error = _describe(error)
         finally:
+            self.record.error = masked(self.record.error, self.secrets)
             self.record.seconds = round(time.monotonic() - started, 3)
             self.record.finished_at = timestamp()
             self._keep_log()
@@ -111,6 +114,7 @@ class _Attempt:
         work = prepare(
             self.context, self.task, self.record, self.local, self.scratch, self.log_path
         )
+        self.secrets = secrets_in(self.record.platform, work.environment)
         if self.record.executor == PROCESS:
             await use_packages(work, self._tell)
         try:

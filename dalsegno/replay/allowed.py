@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+from dalsegno.engine.masking import masked
 from dalsegno.runs.record import TaskRecord
 
 _SECRET_NAME = re.compile(
@@ -32,4 +33,5 @@ def without_secrets(record: TaskRecord) -> tuple[TaskRecord, list[str]]:
         if _SECRET_NAME.search(name) or _SECRET_VALUE.search(value)
     )
     kept = {name: value for name, value in record.environment.items() if name not in left_out}
-    return replace(record, environment=kept), left_out
+    error = masked(record.error, [record.environment[name] for name in left_out])
+    return replace(record, environment=kept, error=error), left_out

@@ -14,6 +14,7 @@ from pathlib import Path
 from dalsegno.engine.container import Engine, find_engine
 from dalsegno.engine.container_play import play_container
 from dalsegno.engine.launcher import resolve_text
+from dalsegno.engine.masking import masked, secrets_in
 from dalsegno.engine.placeholders import WORKSPACE
 from dalsegno.engine.play import Mount, Outcome, Play
 from dalsegno.engine.pull import Images, mapped
@@ -60,7 +61,8 @@ def play_in_container(
         apply_platform(work, capsule, tell)
         with followed(started.log):
             ended = asyncio.run(_play(work, images))
-        error = {**ended.error, "source_line": None} if ended.error else None
+        error = masked(ended.error, secrets_in(capsule.record.platform, work.environment))
+        error = {**error, "source_line": None} if error else None
         seconds = time.monotonic() - begun
         outcome = replace(started, error=error, exit_code=ended.exit_code, seconds=seconds)
         outcome = with_outputs(outcome, capsule, work.local, ended.written)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from dalsegno.engine.executor import describe_error, prepare
+from dalsegno.engine.masking import masked, secrets_in
 from dalsegno.engine.outputs import collect_parameters
 from dalsegno.engine.placeholders import as_recorded
 from dalsegno.errors import InputError
@@ -123,7 +124,7 @@ def play(
         except KeyboardInterrupt:
             raise
         except BaseException as caught:
-            error = _describe(caught, prepared.code)
+            error = masked(_describe(caught, prepared.code), _secrets(prepared))
             if error and on_error:
                 on_error(caught)
             elif error:
@@ -188,6 +189,13 @@ def _describe(caught: BaseException, code: Code) -> dict[str, Any] | None:
     if isinstance(caught, SystemExit):
         error["message"] = f"the task exited with {caught.code!r}"
     return {**error, "source_line": code.source_line(error["file"], error["line"])}
+
+
+def _secrets(prepared: Prepared) -> list[str]:
+    """Return the values that stay out of the outcome, as they stayed out of the record."""
+    capsule = prepared.capsule
+    given = [os.environ[name] for name in capsule.manifest.left_out if name in os.environ]
+    return [*secrets_in(capsule.record.platform, prepared.surroundings.variables), *given]
 
 
 def _print_traceback(caught: BaseException) -> None:

@@ -8,9 +8,10 @@ from kfp import dsl, kubernetes
 
 from dalsegno.cli.comparing import replay_command
 from dalsegno.cli.pipelines import compile_object
+from dalsegno.engine.masking import masked
 from dalsegno.engine.run import run_pipeline
 from dalsegno.replay.surroundings import platform_variables
-from dalsegno.runs.reader import find_run
+from dalsegno.runs.reader import find_run, read_task
 from tests.engine import test_platform as settings
 from tests.mounting import needs_mounts
 from tests.replay.test_command import Command, assert_one_line, command  # noqa: F401
@@ -39,6 +40,19 @@ def look_with_packages(path: str) -> str:
     from pathlib import Path
 
     return os.environ["PASSWORD"][:2] + next(Path(path).iterdir()).name
+
+
+@dsl.component(base_image=settings.IMAGE, install_kfp_package=False)
+def telling() -> None:
+    import os
+
+    raise KeyError(f"cannot log in with {os.environ['PASSWORD']} and {os.environ['API_TOKEN']!r}")
+
+
+@dsl.pipeline
+def told() -> None:
+    task = telling().set_env_variable("API_TOKEN", "by-value-7f3a")
+    kubernetes.use_secret_as_env(task, "login", secret_key_to_env={"key": "PASSWORD"})
 
 
 @dsl.pipeline
@@ -124,3 +138,30 @@ def test_failure_to_make_a_volume_leads_to_no_replay(platform_run, store):
     platform_run(settings.named_claim)
     failed = find_run(store, platform_run(settings.named_claim))
     assert replay_command(store, failed, "createpvc") == f"dalsegno show {failed.run_id}/createpvc"
+
+
+def test_error_never_quotes_a_secret(platform_run, capsule_of, command, store):  # noqa: F811
+    run = find_run(store, platform_run(told))
+    record = read_task(store, run, "telling")
+    message = (record.error or {})["message"]
+    assert "cannot log in with *** and" in message
+    assert VALUE not in f"{run.error} {run.tasks}"
+    capsule = capsule_of(f"{run.run_id}/telling")
+    assert "by-value" not in str(capsule.record)
+    done = command("replay", f"{run.run_id}/telling", API_TOKEN="by-value-7f3a")
+    kept = [path for path in capsule.folder.rglob("*.json") if VALUE in path.read_text()]
+    assert ("verdict: failure reproduced" in done.stdout, kept) == (True, [])
+    assert not [value for value in (VALUE, "by-value") if value in done.stdout]
+
+
+@pytest.mark.parametrize(
+    ("message", "value"),
+    [
+        ("no s3cret", "s3cret\n"),
+        ("no a\\nlong", "a\nlong"),
+        ("no two-lines", "one-line\ntwo-lines"),
+    ],
+    ids=["newline", "repr", "line"],
+)
+def test_secret_is_masked_in_every_form(message, value):
+    assert masked({"type": "E", "message": message}, [value]) == {"type": "E", "message": "no ***"}
