@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,9 @@ from dalsegno.engine.run import run_pipeline
 from dalsegno.engine.spec import Pipeline
 from dalsegno.runs.record import RunRecord
 from dalsegno.store import Store, open_store
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell started us in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 pytest_plugins = ["tests.servers", "tests.containers"]
 
