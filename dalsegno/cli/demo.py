@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -169,8 +170,9 @@ class Story:
             out.print(f"  {path}", markup=False, soft_wrap=True)
         failed = next(run.run_id for _, run in self.runs if run.state == "failed")
         out.print(f"\nTry next, in {self.folder}:", markup=False, soft_wrap=True)
-        command = "../.venv/bin/dalsegno"
-        for line in ("runs", f"show {failed}", f"releases {ENDPOINT}", f"serve {ENDPOINT}"):
+        command = os.path.relpath(Path(sys.executable).with_name("dalsegno"), self.folder)
+        looks = ("runs", f"show {failed}", f"replay {failed}")
+        for line in (*looks, f"releases {ENDPOINT}", f"serve {ENDPOINT}"):
             out.print(f"  {command} {line}", markup=False, soft_wrap=True)
 
 
