@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 from typer.core import TyperCommand
 
+from dalsegno.cli.options import IMAGE_MAP
 from dalsegno.cli.output import print_json
 from dalsegno.errors import ConfigurationError, InputError, NotFoundError
 from dalsegno.terminal import visible
@@ -75,9 +76,7 @@ def replay(
         help="This process, a container of the task's image, the kind cluster of this "
         "machine, or the cluster of the settings.",
     ),
-    image_map: list[str] = typer.Option(
-        [], metavar="FROM=TO", help="Use image TO for FROM, which may hold *; repeatable."
-    ),
+    image_map: list[str] = IMAGE_MAP,
     pdb: bool = typer.Option(False, "--pdb", help="Stop in the debugger where the task fails."),
     listen: int | None = typer.Option(
         None,

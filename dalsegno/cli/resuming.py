@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from dalsegno.cli.options import COLD, IMAGE_MAP, JOBS
 from dalsegno.cli.output import console, print_json
 from dalsegno.errors import ConfigurationError
 
@@ -33,17 +34,15 @@ def resume(
     param: list[str] = typer.Option(
         [], "--param", "-p", metavar="NAME=VALUE", help="Another value for a pipeline parameter."
     ),
-    jobs: int | None = typer.Option(None, min=1, help="Tasks at once; default: the cores."),
+    jobs: int | None = JOBS,
     in_: str = typer.Option(
         "auto",
         "--in",
         metavar="auto|process|container",
         help="What tasks run in, as for `run`.",
     ),
-    image_map: list[str] = typer.Option(
-        [], metavar="FROM=TO", help="Use image TO for FROM, which may hold *; repeatable."
-    ),
-    cold: bool = typer.Option(False, "--cold", help="Start every process afresh, fork none."),
+    image_map: list[str] = IMAGE_MAP,
+    cold: bool = COLD,
     as_json: bool = typer.Option(False, "--json", help="Print record and decisions as JSON."),
 ) -> None:
     """Start a new run that takes over what a run did before it stopped.

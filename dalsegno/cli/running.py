@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from dalsegno.cli.options import COLD, IMAGE_MAP, JOBS
 from dalsegno.cli.output import as_typed, console, print_json, print_table, seconds, shortened
 from dalsegno.errors import InputError, TaskFailedError
 
@@ -35,7 +36,7 @@ def run(
     use_case: Path | None = typer.Option(
         None, help="Folder with settings.toml and features.sql that fill the parameters."
     ),
-    jobs: int | None = typer.Option(None, min=1, help="Tasks at once; default: the cores."),
+    jobs: int | None = JOBS,
     cache: bool = typer.Option(
         True, help="Take over results of equal tasks where the pipeline allows it, as KFP does."
     ),
@@ -45,10 +46,8 @@ def run(
         metavar="auto|process|container",
         help="What tasks run in: auto is a process for lightweight Python, else the task's image.",
     ),
-    image_map: list[str] = typer.Option(
-        [], metavar="FROM=TO", help="Use image TO for FROM, which may hold *; repeatable."
-    ),
-    cold: bool = typer.Option(False, "--cold", help="Start every process afresh, fork none."),
+    image_map: list[str] = IMAGE_MAP,
+    cold: bool = COLD,
     as_json: bool = typer.Option(False, "--json", help="Print the run's record as JSON."),
 ) -> None:
     """Run a pipeline on this machine and keep its record.

@@ -26,16 +26,21 @@ from dalsegno.runs.record import State, TaskRecord, attempt_key
 from dalsegno.store import Store
 
 
+def is_allowed(spec: dict[str, Any]) -> bool:
+    """Whether the pipeline lets a task be taken over."""
+    return bool((spec.get("cachingOptions") or {}).get("enableCache"))
+
+
 def fingerprint(context: Context, spec: dict[str, Any], record: TaskRecord) -> str | None:
-    """Return what equal tasks have in common; None for a task that is never cached.
+    """Return what equal tasks have in common; None for a task that shares a volume.
 
     Args:
-        spec: The task as it stands in its graph, with KFP's `cachingOptions`.
+        spec: The task as it stands in its graph; `is_allowed` holds for it.
         record: As it is before the task starts, its inputs digested.
     """
-    options = spec.get("cachingOptions") or {}
-    if not options.get("enableCache") or not _is_repeatable(context, record):
+    if not _is_repeatable(context, record):
         return None
+    options = spec["cachingOptions"]
     pipeline = context.pipeline.name
     if options.get("cacheKey"):
         return _digest([pipeline, record.component, options["cacheKey"]])
@@ -108,9 +113,11 @@ def _contents(given: dict[str, Any], inputs: dict[str, list[dict[str, Any]]]) ->
 
 def _surroundings(context: Context, record: TaskRecord) -> list[Any]:
     """Return what stands for the image where a task runs as a process."""
+    if record.executor != "process":
+        return []
     module = find_module(record.command, record.args, context.pipeline.sources)
     source = module.path.read_text() if module else lightweight_source(tuple(record.command))
-    if record.executor != "process" or source is None:
+    if source is None:
         return []
     return [this_environment(), code_digest(source), *([source] if module else [])]
 

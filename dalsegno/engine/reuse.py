@@ -22,8 +22,7 @@ from dalsegno.store import Digest
 async def run_or_reuse(context: Context, task: Task) -> Result:
     """Run a container task, or take over what an equal one left behind."""
     started = time.monotonic()
-    options = task.spec.get("cachingOptions") or {}
-    may_be_cached = context.is_caching and bool(options.get("enableCache"))
+    may_be_cached = context.is_caching and cache.is_allowed(task.spec)
     if not may_be_cached and context.lookup is None:
         return await run_task(context, task)
     planned = await asyncio.to_thread(_plan, context, task)
@@ -31,7 +30,9 @@ async def run_or_reuse(context: Context, task: Task) -> Result:
         earlier = await asyncio.to_thread(context.lookup, planned)
         if earlier:
             return _take_over(context, planned, earlier, started)
-    key = await asyncio.to_thread(_fingerprint, context, task, planned) if may_be_cached else None
+    key = None
+    if may_be_cached:
+        key = await asyncio.to_thread(cache.fingerprint, context, task.spec, planned)
     if key:
         earlier = await asyncio.to_thread(cache.find, context.store, key)
         if earlier:
@@ -51,10 +52,6 @@ def _plan(context: Context, task: Task) -> TaskRecord:
         name: artifacts.digest_list(context, found) for name, found in task.inputs.artifacts.items()
     }
     return record
-
-
-def _fingerprint(context: Context, task: Task, planned: TaskRecord) -> str | None:
-    return cache.fingerprint(context, task.spec, planned)
 
 
 def _take_over(context: Context, record: TaskRecord, earlier: TaskRecord, started: float) -> Result:

@@ -101,10 +101,18 @@ def run_pipeline(
         work_dir = Path(stack.enter_context(scratch))
         platform = LocalPlatform(folders or Folders(), store, recorder.notice)
         context = Context(
-            pipeline, recorder, variables, workers, slots, listener, work_dir, platform
+            pipeline,
+            recorder,
+            variables,
+            workers,
+            slots,
+            listener,
+            work_dir,
+            platform,
+            is_caching=is_caching,
+            lookup=lookup,
+            executors=executors,
         )
-        context.is_caching, context.lookup = is_caching, lookup
-        context.executors = executors
         return _finish(context, complete)
 
 
