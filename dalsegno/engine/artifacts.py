@@ -98,10 +98,15 @@ def _localise_input(context: Context, artifact: Artifact, folder: Path) -> None:
     elif _is_local(uri):
         _check_there(context, uri)
     elif uri.startswith(f"{context.store.uri}/"):
-        if uri in context.digests:
-            want = context.digests[uri].sha256
-            context.store.download(context.store.key_of(uri), target, sha256=want)
-            artifact["uri"] = str(target)
+        known = context.digests.get(uri)
+        want = known.sha256 if known else None
+        try:
+            digest = context.store.download(context.store.key_of(uri), target, sha256=want)
+        except NotFoundError:
+            if known:
+                raise
+            return  # metadata alone, such as metrics
+        context.digests[uri], artifact["uri"] = digest, str(target)
     elif uri.startswith(_SCHEMES):
         context.digests[uri] = fetch(uri, target)
         artifact["uri"] = str(target)

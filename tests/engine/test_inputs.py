@@ -108,7 +108,7 @@ def bring_to_workspace(uri: str) -> str:
 def play(tmp_path):
     def run(pipeline, arguments=None, where=None):
         compiled = compile_object(pipeline)
-        return run_pipeline(compiled, arguments or {}, open_store(where or str(tmp_path / "store")))
+        return run_pipeline(compiled, arguments or {}, where or open_store(str(tmp_path / "store")))
 
     return run
 
@@ -179,6 +179,12 @@ def test_importer_brings_a_file_from_another_store(play, request, server, pipeli
     store = request.getfixturevalue(server)
     store.put("elsewhere/data.txt", b"one\n")
     assert output(play(pipeline, {"uri": store.uri_of("elsewhere/data.txt")})) == "one\n"
+
+
+def test_importer_brings_a_file_from_the_runs_own_store(play, s3):
+    s3.put("elsewhere/data.txt", b"one\n")
+    record = play(bring, {"uri": s3.uri_of("elsewhere/data.txt")}, where=s3)
+    assert output(record) == "one\n"
 
 
 def test_importer_of_nothing_fails_the_reader_by_name(play, s3):
