@@ -51,19 +51,25 @@ class Shipper:
     def stop(self, patience_seconds: float = 10.0) -> bool:
         """Seal and move what is there, if the store takes it in time.
 
+        What another process writes or moves at this moment is left to it.
+
         Returns:
-            Whether all of it is in the store; the rest waits here for the next start.
+            Whether the store took it; the rest waits here for the next start.
         """
         self._stopping.set()
         self._log.seal()
-        last = threading.Thread(target=self.ship, name="ship-last-predictions", daemon=True)
+        moved: list[bool] = []
+        last = threading.Thread(
+            target=lambda: moved.append(self.ship()), name="ship-last-predictions", daemon=True
+        )
         last.start()
         last.join(patience_seconds)
         self._mover.close()
+        if moved == [True]:
+            return True
         left = len(segments(self._log.folder))
-        if left:
-            _logger.warning("%d segments of predictions wait in %s", left, self._log.folder)
-        return not left
+        _logger.warning("%d segments of predictions wait in %s", left, self._log.folder)
+        return False
 
     def ship(self) -> bool:
         """Have every segment moved that nobody writes; nothing is raised.
