@@ -32,13 +32,11 @@ class Moved:
 
     Attributes:
         rows: That the store has taken.
-        size_bytes: That are no longer here.
         torn_lines: That a crash had left unreadable.
         trouble: Why the rest is still here, "" if nothing is.
     """
 
     rows: int = 0
-    size_bytes: int = 0
     torn_lines: int = 0
     trouble: str = ""
 
@@ -82,9 +80,7 @@ class Mover:
             except BlockingIOError:
                 return
             if os.fstat(descriptor).st_nlink:
-                content = segment.read()
-                self._ship(path, content, moved)
-                moved.size_bytes += len(content)
+                self._ship(path, segment.read(), moved)
 
     def _ship(self, path: Path, content: bytes, moved: Moved) -> None:
         import pyarrow.parquet as pq

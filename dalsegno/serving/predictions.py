@@ -141,16 +141,17 @@ class PredictionLog:
         for segment in old.values():
             self._close(segment)
 
-    def has_sealed(self) -> bool:
-        """Tell whether there are segments that this process does not write."""
-        with self._lock:
-            own = {segment.path for segment in self._open.values()}
-        return any(path not in own for path in segments(self.folder))
+    def take_stock(self) -> bool:
+        """Count anew what waits: other servers move segments, too.
 
-    def forget(self, size_bytes: int) -> None:
-        """Count bytes that have left this machine."""
+        Returns:
+            Whether there are segments that this process does not write.
+        """
         with self._lock:
-            self.buffered_bytes -= size_bytes
+            found = segments(self.folder)
+            self.buffered_bytes = sum(_size(path) for path in found)
+            own = {segment.path for segment in self._open.values()}
+        return any(path not in own for path in found)
 
     def _append(self, prediction: Prediction, error: str) -> bool:
         served = prediction.served

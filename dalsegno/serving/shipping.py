@@ -78,10 +78,10 @@ class Shipper:
             Whether the store took them all.
         """
         with self._shipping:
-            if not self._log.has_sealed():
+            if not self._log.take_stock():
                 return True
             moved = self._mover.move()
-            self._log.forget(moved.size_bytes)
+            self._log.take_stock()
             counts = self._log.counts
             counts.shipped_rows += moved.rows
             counts.torn_lines += moved.torn_lines

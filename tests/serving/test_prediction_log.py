@@ -182,6 +182,18 @@ def test_segment_in_use_is_left_alone(store: Store, champion: Served, log: Predi
     assert len(shipped(store)) == 2
 
 
+def test_what_another_server_moved_waits_no_more(
+    store: Store, champion: Served, log: PredictionLog
+) -> None:
+    log.append(answer(champion, ("male", 1.0)))
+    log.seal()
+    other = PredictionLog(log.folder)
+    assert other.buffered_bytes > 0
+    assert Shipper(log, store).ship()
+    assert Shipper(other, store).ship()
+    assert other.buffered_bytes == 0
+
+
 def test_moving_again_changes_nothing(
     store: Store, champion: Served, log: PredictionLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -209,15 +209,25 @@ def test_server_answers_while_its_store_is_gone(tmp_path: Path) -> None:
             assert len(caller.ids) > before
             metrics = httpx.get(f"{server.url}/metrics", trust_env=False).text
             assert "dalsegno_predictions_dropped 0.0" in metrics
+            assert metric(metrics, "dalsegno_predictions_failed_shipments") >= 1
+            assert 0 < metric(metrics, "dalsegno_predictions_buffered_bytes") < 1024**3
+            assert metric(metrics, 'dalsegno_endpoint_trouble{endpoint="titanic"}') == 1
             proxy.is_open = True
             wait_for_flow(log_path)
             caller.is_stopped = True
             caller.join()
         assert caller.failed == []
-        assert set(logged(store)["prediction_id"]) == set(caller.ids)
+        found = logged(store)["prediction_id"]
+        assert found.is_unique
+        assert set(found) == set(caller.ids)
     finally:
         proxy.close()
         stop(seaweedfs)
+
+
+def metric(text: str, name: str) -> float:
+    (value,) = [line.split()[-1] for line in text.splitlines() if line.startswith(f"{name} ")]
+    return float(value)
 
 
 def wait_for_flow(log_path: Path) -> None:
