@@ -11,7 +11,7 @@ from dalsegno import datasets, releases
 from dalsegno.datasets import DatasetVersion
 from dalsegno.errors import DalsegnoError, NotFoundError
 from dalsegno.releases import Release
-from dalsegno.runs.reader import find_run
+from dalsegno.runs.reader import find_run, task_records
 from dalsegno.runs.record import RunRecord
 from dalsegno.serving import history
 from dalsegno.serving.history import LoggedPrediction
@@ -32,7 +32,7 @@ class Lineage:
         run: That trained it.
         dataset: That it was trained on.
         features_run: That made the data set.
-        sql: Text that made the features, if the run that made them is known.
+        sql: Text that made the data set, if the run that did is known.
         features_digest: Digest of that text and its settings.
         commit: Of the code that trained the model.
         gaps: What could not be followed, a line each.
@@ -92,6 +92,7 @@ def trace(store: Store, prediction_id: str, log_folder: Path | None = None) -> L
     )
     made_by = dataset.run_id if dataset else None
     features_run = _follow(gaps, lambda: find_run(store, made_by)) if made_by else None
+    sql = _follow(gaps, lambda: _sql(store, features_run, dataset)) if features_run else None
     return Lineage(
         answered,
         shadow,
@@ -100,7 +101,7 @@ def trace(store: Store, prediction_id: str, log_folder: Path | None = None) -> L
         run,
         dataset,
         features_run,
-        str(features_run.parameters.get("sql", "")) if features_run else "",
+        sql or "",
         release.features_digest,
         str(training.get("commit") or (run.commit if run else "") or ""),
         gaps,
@@ -122,6 +123,16 @@ def _training(store: Store, release: Release) -> dict[str, Any]:
         raise NotFoundError(
             f"model {release.model_sha256[:12]}: got a broken {_TRAINING}"
         ) from error
+
+
+def _sql(store: Store, run: RunRecord, dataset: DatasetVersion) -> str:
+    """Return the query of the task whose output the data set is."""
+    for record in task_records(store, run):
+        written = [item["sha256"] for items in record.outputs.values() for item in items]
+        given = record.executor_input.get("inputs", {}).get("parameterValues", {})
+        if dataset.sha256 in written and "sql" in given:
+            return str(given["sql"])
+    raise NotFoundError(f"run {run.run_id}: got no task whose `sql` made {dataset.ref}, want one")
 
 
 def _run(run: RunRecord | None) -> dict[str, Any] | None:

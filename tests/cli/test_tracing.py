@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from dalsegno import datasets, releases
 from dalsegno.cli import releasing, replaying, tracing
 from dalsegno.errors import ConflictError, DalsegnoError, InputError, NotFoundError
+from dalsegno.runs.reader import read_task
 from dalsegno.runs.record import RunRecord
 from dalsegno.serving.predictions import PredictionLog
 from dalsegno.serving.process import start_server
@@ -129,13 +130,16 @@ def test_promote_without_a_model_wants_a_canary(call: Call, models: tuple[Path, 
 
 
 @dsl.component(base_image="python:3.11", install_kfp_package=False)
-def make_features(sql: str) -> str:
-    return sql
+def make_features(sql: str, features: dsl.Output[dsl.Dataset]) -> None:
+    import pandas as pd
+
+    pd.DataFrame({"length": [len(sql)]}).to_parquet(features.path)
 
 
 @dsl.pipeline(name="feature")
-def feature(sql: str) -> None:
-    make_features(sql=sql)
+def feature() -> None:
+    make_features(sql="SELECT 1")
+    make_features(sql="SELECT age, sex\nFROM passengers")
 
 
 def test_lineage_leads_to_run_data_set_and_sql(
@@ -145,10 +149,9 @@ def test_lineage_leads_to_run_data_set_and_sql(
     tmp_path: Path,
     run: Callable[..., RunRecord],
 ) -> None:
-    made_features = run(feature, sql="SELECT age, sex\nFROM passengers")
-    trained = run(feature, sql="")
-    pd.DataFrame({"age": [1]}).to_parquet(tmp_path / "data.parquet")
-    datasets.publish(store, "titanic", tmp_path / "data.parquet", run_id=made_features.run_id)
+    made_features, trained = run(feature), run(feature)
+    (made,) = read_task(store, made_features, "make-features-2").outputs["features"]
+    datasets.publish(store, "titanic", Path(made["uri"]), run_id=made_features.run_id)
     release = releases.promote(
         store, "titanic", models[0], reason="good", who="anna", run_id=trained.run_id
     )
