@@ -90,9 +90,10 @@ def trace(store: Store, prediction_id: str, log_folder: Path | None = None) -> L
     dataset = (
         _follow(gaps, lambda: datasets.resolve(store, release.dataset)) if release.dataset else None
     )
-    made_by = dataset.run_id if dataset else None
-    features_run = _follow(gaps, lambda: find_run(store, made_by)) if made_by else None
-    sql = _follow(gaps, lambda: _sql(store, features_run, dataset)) if features_run else None
+    features_run, sql = None, ""
+    if dataset and dataset.run_id:
+        features_run = _follow(gaps, lambda: find_run(store, dataset.run_id))
+        sql = _follow(gaps, lambda: _sql(store, features_run, dataset)) if features_run else ""
     return Lineage(
         answered,
         shadow,
