@@ -1,5 +1,7 @@
 """From raw tables to a published version of the features."""
 
+from typing import Any, NamedTuple
+
 from kfp import dsl
 
 from components.build_features.component import build_features
@@ -7,6 +9,36 @@ from components.ingest_examples.component import ingest_examples
 from components.publish_dataset.component import publish_dataset
 from components.validate_examples.component import validate_examples
 from pipelines import settings, titanic
+
+
+class Features(NamedTuple):
+    """The tasks from raw tables to a published version of the features."""
+
+    validated: dsl.PipelineTask
+    built: dsl.PipelineTask
+    published: dsl.PipelineTask
+
+
+def publish_features(
+    tables: Any,
+    *,
+    schema: Any,
+    sql: Any,
+    entity: Any,
+    dataset: Any,
+    sample_share: Any = 1.0,
+    seed: Any = 0,
+) -> Features:
+    """Compose from ingested tables to a version; the settings are those of the pipeline."""
+    validated = validate_examples(examples=tables, schema=schema)
+    built = build_features(
+        examples=tables, sql=sql, entity=entity, sample_share=sample_share, seed=seed
+    ).after(validated)
+    published = publish_dataset(
+        data=built.outputs["features"], name=dataset, run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER
+    )
+    settings.configure(validated, built, published)
+    return Features(validated, built, published)
 
 
 @dsl.pipeline(name="feature", pipeline_config=settings.PIPELINE)
@@ -34,16 +66,14 @@ def feature(
         Reference of the published version, `name@number`.
     """
     ingested = ingest_examples(tables_uri=tables_uri)
-    validated = validate_examples(examples=ingested.outputs["examples"], schema=schema)
-    built = build_features(
-        examples=ingested.outputs["examples"],
+    settings.configure(ingested)
+    made = publish_features(
+        ingested.outputs["examples"],
+        schema=schema,
         sql=sql,
         entity=entity,
+        dataset=dataset,
         sample_share=sample_share,
         seed=seed,
-    ).after(validated)
-    published = publish_dataset(
-        data=built.outputs["features"], name=dataset, run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER
     )
-    settings.configure(ingested, validated, built, published)
-    return published.outputs["dataset"]
+    return made.published.outputs["dataset"]

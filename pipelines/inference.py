@@ -1,5 +1,7 @@
 """Predictions for a batch of features with the model in production."""
 
+from typing import Any
+
 from kfp import dsl
 
 from components.fetch_champion.component import fetch_champion
@@ -7,6 +9,24 @@ from components.fetch_dataset.component import fetch_dataset
 from components.predict_batch.component import predict_batch
 from components.publish_dataset.component import publish_dataset
 from pipelines import settings, titanic
+
+
+def publish_predictions(
+    examples: Any, model: Any, *, release: Any, name: Any
+) -> tuple[dsl.PipelineTask, dsl.PipelineTask]:
+    """Compose from features and a released model to published predictions.
+
+    Returns:
+        The tasks that predict and publish.
+    """
+    predicted = predict_batch(examples=examples, model=model, release=release)
+    published = publish_dataset(
+        data=predicted.outputs["predictions"],
+        name=name,
+        run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+    )
+    settings.configure(predicted, published)
+    return predicted, published
 
 
 @dsl.pipeline(name="inference", pipeline_config=settings.PIPELINE)
@@ -27,15 +47,11 @@ def inference(
     """
     fetched = fetch_dataset(dataset=dataset)
     champion = fetch_champion(endpoint=endpoint)
-    predicted = predict_batch(
-        examples=fetched.outputs["data"],
-        model=champion.outputs["champion"],
+    settings.configure(fetched, champion)
+    _, published = publish_predictions(
+        fetched.outputs["data"],
+        champion.outputs["champion"],
         release=champion.outputs["Output"],
-    )
-    published = publish_dataset(
-        data=predicted.outputs["predictions"],
         name=predictions,
-        run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
     )
-    settings.configure(fetched, champion, predicted, published)
     return published.outputs["dataset"]

@@ -1,44 +1,84 @@
-"""The first run of everything: the other pipelines, one after the other."""
+"""The first run of everything: the tasks of the other pipelines, with no fetches in between."""
 
 from kfp import dsl
 
+from components.build_features.component import build_features
+from components.generate_passengers.component import generate_passengers
+from components.ingest_examples.component import ingest_examples
 from pipelines import settings, titanic
-from pipelines.feature import feature
-from pipelines.inference import inference
-from pipelines.monitoring import monitoring
-from pipelines.simulation import simulation
-from pipelines.training import training
+from pipelines.feature import publish_features
+from pipelines.inference import publish_predictions
+from pipelines.monitoring import watch
+from pipelines.training import challenge, promote
+
+CASE = titanic.PARAMETERS
+RESERVE_SEED = 1000  # its passengers are in no batch with another seed
 
 
 @dsl.pipeline(name="loop", pipeline_config=settings.PIPELINE)
 def loop(
-    tables_uri: str = titanic.PARAMETERS["tables_uri"],
+    tables_uri: str = CASE["tables_uri"],
     reserve_rows: int = 8000,
-    reserve_share: float = 0.75,
     trials: int = 20,
     seed: int = 0,
-) -> str:
-    """Build features, train and release a model, predict with it, and monitor it.
+) -> bool:
+    """Build features, train and release a model, predict with it, monitor it.
 
     Args:
         tables_uri: Real tables.
         reserve_rows: Passengers to generate for the golden data set.
-        reserve_share: Share of them to keep (0-1).
         trials: Hyper-parameter sets to try.
-        seed: Seed of everything.
+        seed: Seed of search and training.
 
     Returns:
-        The action that monitoring asks for.
+        Whether the gate blessed the model; only then is it released, used and monitored.
     """
-    simulated = simulation(rows=reserve_rows, seed=1000, arrivals=titanic.PARAMETERS["reserve_raw"])
-    reserved = feature(
-        tables_uri=simulated.output,
-        dataset=titanic.PARAMETERS["reserve"],
-        sample_share=reserve_share,
+    ingested = ingest_examples(tables_uri=tables_uri)
+    tables = ingested.outputs["examples"]
+    made = publish_features(
+        tables,
+        schema=CASE["schema"],
+        sql=CASE["sql"],
+        entity=CASE["entity"],
+        dataset=CASE["dataset"],
+    )
+    generated = generate_passengers(donors=tables, rows=reserve_rows, seed=RESERVE_SEED).after(
+        made.validated
+    )
+    reserve = build_features(
+        examples=generated.outputs["examples"], sql=CASE["sql"], entity=CASE["entity"]
+    )
+    settings.configure(ingested, generated, reserve)
+    challenger = challenge(
+        made.built.outputs["features"],
+        reserve.outputs["features"],
+        dataset=made.published.outputs["dataset"],
+        features_digest=made.published.outputs["features_digest"],
+        golden=CASE["golden"],
+        endpoint=CASE["endpoint"],
+        entity=CASE["entity"],
+        target=CASE["target"],
+        slices=CASE["slices"],
+        leaks=CASE["leaks"],
+        impute_by=CASE["impute_by"],
+        trials=trials,
         seed=seed,
     )
-    built = feature(tables_uri=tables_uri, seed=seed)
-    trained = training(dataset=built.output, reserve=reserved.output, trials=trials, seed=seed)
-    predicted = inference(dataset=built.output).after(trained)
-    monitored = monitoring(predictions=predicted.output)
-    return monitored.output
+    with dsl.If(challenger.blessed == True):  # noqa: E712 (KFP builds an expression)
+        released = promote(challenger, CASE["endpoint"])
+        predicted, _ = publish_predictions(
+            made.built.outputs["features"],
+            challenger.model,
+            release=released.output,
+            name=CASE["predictions"],
+        )
+        watch(
+            predicted.outputs["predictions"],
+            challenger.model,
+            endpoint=CASE["endpoint"],
+            entity=CASE["entity"],
+            target=CASE["target"],
+            slices=CASE["slices"],
+            released_recently=True,
+        )
+    return challenger.blessed

@@ -1,5 +1,7 @@
 """Looks at a batch of predictions, raises alarms, and acts on the worst."""
 
+from typing import Any
+
 from kfp import dsl
 
 from components.fetch_champion.component import fetch_champion
@@ -7,6 +9,39 @@ from components.fetch_dataset.component import fetch_dataset
 from components.monitor_predictions.component import monitor_predictions
 from components.roll_back.component import roll_back
 from pipelines import settings, titanic
+
+
+def watch(
+    predictions: Any,
+    model: Any,
+    *,
+    endpoint: Any,
+    entity: Any,
+    target: Any,
+    slices: Any,
+    released_recently: Any,
+) -> dsl.PipelineTask:
+    """Compose from predictions to a rollback; the settings are those of the pipeline.
+
+    Returns:
+        The task that monitors.
+    """
+    monitored = monitor_predictions(
+        predictions=predictions,
+        model=model,
+        entity=entity,
+        target=target,
+        slices=slices,
+        released_recently=released_recently,
+    )
+    with dsl.If(monitored.outputs["action"] == "roll_back"):
+        rolled_back = roll_back(
+            endpoint=endpoint,
+            reason="quality fell right after a release",
+            run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+        )
+    settings.configure(monitored, rolled_back)
+    return monitored
 
 
 @dsl.pipeline(name="monitoring", pipeline_config=settings.PIPELINE)
@@ -33,19 +68,14 @@ def monitoring(
     """
     fetched = fetch_dataset(dataset=predictions)
     champion = fetch_champion(endpoint=endpoint)
-    monitored = monitor_predictions(
-        predictions=fetched.outputs["data"],
-        model=champion.outputs["champion"],
+    settings.configure(fetched, champion)
+    monitored = watch(
+        fetched.outputs["data"],
+        champion.outputs["champion"],
+        endpoint=endpoint,
         entity=entity,
         target=target,
         slices=slices,
         released_recently=released_recently,
     )
-    with dsl.If(monitored.outputs["action"] == "roll_back"):
-        rolled_back = roll_back(
-            endpoint=endpoint,
-            reason="quality fell right after a release",
-            run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
-        )
-    settings.configure(fetched, champion, monitored, rolled_back)
     return monitored.outputs["action"]

@@ -28,7 +28,7 @@ def tell(task):
 tell(feature())
 arrivals = tell(simulation(rows=6000))
 tell(feature(tables_uri=arrivals, dataset="titanic-reserve"))
-tell(training(trials=2))
+tell(training(reserve="titanic-reserve", trials=2))
 tell(inference())
 tell(monitoring())
 """

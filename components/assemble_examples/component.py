@@ -25,7 +25,8 @@ def assemble_examples(
 
     Args:
         features: Parquet, one row an entity, labelled.
-        golden_features: Parquet with the same columns: labelled rows for the golden data set alone.
+        golden_features: Parquet with the same columns: labelled rows for the golden data set alone;
+            without a file there are none.
         entity: Column that tells the rows apart.
         target: Label column, 0 or 1.
         leaks: Columns that give the label away, and must be absent.
@@ -49,8 +50,11 @@ def assemble_examples(
     settings = logic.AssemblySettings(
         entity, target, leaks, seed, validation_share, test_share, leak_auc
     )
+    more = Path(golden_features.path)
     splits = logic.assemble(
-        pd.read_parquet(features.path), pd.read_parquet(golden_features.path), settings
+        pd.read_parquet(features.path),
+        pd.read_parquet(more) if more.is_file() else None,
+        settings,
     )
     outputs = {"train": train, "validation": validation, "test": test, "golden": golden}
     for name, output in outputs.items():

@@ -54,14 +54,14 @@ class Splits:
 
 
 def assemble(
-    features: pd.DataFrame, golden_features: pd.DataFrame, settings: AssemblySettings
+    features: pd.DataFrame, golden_features: pd.DataFrame | None, settings: AssemblySettings
 ) -> Splits:
     """Check labelled features and deal them to splits.
 
     Args:
         features: One row an entity, labelled.
         golden_features: More labelled rows for the golden data set, with the same columns at
-            least. Entities that are among the features are left out.
+            least, or None. Entities that are among the features are left out.
         settings: How to deal.
 
     Raises:
@@ -71,6 +71,8 @@ def assemble(
     _check_shares(settings)
     _check_examples("features", features, settings)
     check_leaks(features, settings)
+    if golden_features is None:
+        golden_features = features.head(0)
     check_columns("golden_features", golden_features, list(features.columns))
     golden_features = golden_features[features.columns]
     _check_examples("golden_features", golden_features, settings)

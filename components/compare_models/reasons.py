@@ -5,7 +5,9 @@ from __future__ import annotations
 from components.compare_models.verdict import Difference, GateSettings, Power, Scored, SliceResult
 from dalsegno.monitoring.drift import Drift
 
-RENEW = "renew it: dalsegno run training --param renew_golden=true"
+_RUN = "dalsegno run training --param renew_golden=true"
+RENEW = f"renew it: {_RUN}"
+ENLARGE = f"add labelled rows: {_RUN} --param reserve=DATASET"
 NAMED = 4  # drifted features that a reason names
 
 Finding = tuple[bool, str]
@@ -17,7 +19,7 @@ def judge_rows(rows: int, power: Power | None, settings: GateSettings) -> Findin
     if rows >= settings.min_golden_rows:
         return True, f"golden dataset: {rows} rows{stated}"
     want = f"want at least {settings.min_golden_rows}, the gate has no power without"
-    return False, f"golden dataset: got {rows} rows, {want}{stated}"
+    return False, f"golden dataset: got {rows} rows, {want}{stated}. {ENLARGE}"
 
 
 def judge_age(drift: Drift, settings: GateSettings) -> Finding:

@@ -9,7 +9,7 @@ from dalsegno import images
 
 @dsl.component(base_image=images.DATA, install_kfp_package=False)
 def publish_dataset(data: dsl.Input[dsl.Dataset], name: str, run_id: str = "") -> NamedTuple(
-    "Outputs", [("dataset", str), ("uri", str)]
+    "Outputs", [("dataset", str), ("uri", str), ("features_digest", str)]
 ):
     """Publish a file or folder as the next version of a data set.
 
@@ -21,6 +21,7 @@ def publish_dataset(data: dsl.Input[dsl.Dataset], name: str, run_id: str = "") -
     Returns:
         dataset: Reference of the version, `name@number`.
         uri: The same for who takes a place to read from, `dataset://name@number`.
+        features_digest: SHA-256 of the SQL and settings it was built with; empty if it was not.
     """
     from pathlib import Path
 
@@ -34,4 +35,5 @@ def publish_dataset(data: dsl.Input[dsl.Dataset], name: str, run_id: str = "") -
         run_id=run_id or None,
         metadata=data.metadata,
     )
-    return (version.ref, f"dataset://{version.ref}")
+    features_digest = version.metadata.get("features_digest", "")
+    return (version.ref, f"dataset://{version.ref}", features_digest)

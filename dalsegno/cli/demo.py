@@ -178,14 +178,15 @@ class Story:
 
 def first_run(story: Story) -> None:
     """Real passengers: train, release, serve, predict, monitor."""
-    action = story.succeed("1 loop: real passengers, no champion yet", "loop", trials=_TRIALS)
+    blessed = story.succeed("1 loop: real passengers, no champion yet", "loop", trials=_TRIALS)
+    verdict = story.verdict("compare-models")
+    story.check(blessed, f"the gate refused: {verdict['reasons']}")
+    action = story.returned("condition-1/monitor-predictions")["action"]
     story.check(action == "none", f"monitoring asks for {action!r}, want 'none'")
-    verdict = story.verdict("training/compare-models")
-    story.check(verdict["blessed"], f"the gate refused: {verdict['reasons']}")
-    story.findings["auc_first"] = story.returned("training/evaluate-model")["Output"]
-    story.keep_report("1-evaluation", "training/evaluate-model")
-    story.keep_report("1-gate", "training/compare-models")
-    story.keep_report("1-monitoring", "monitoring/monitor-predictions")
+    story.findings["auc_first"] = story.returned("evaluate-model")["Output"]
+    story.keep_report("1-evaluation", "evaluate-model")
+    story.keep_report("1-gate", "compare-models")
+    story.keep_report("1-monitoring", "condition-1/monitor-predictions")
 
 
 def second_run(story: Story) -> None:

@@ -60,6 +60,13 @@ def test_golden_holds_test_split_and_new_entities() -> None:
     assert len(splits.train) + len(splits.validation) + len(splits.test) == 400
 
 
+def test_golden_is_the_test_split_when_nothing_is_added() -> None:
+    splits = logic.assemble(PEOPLE, None, SETTINGS)
+    assert splits.golden.equals(splits.test)
+    later = logic.assemble(draw_people(4000, seed=9), None, SETTINGS)
+    assert set(splits.golden["person_id"]) <= set(later.golden["person_id"])
+
+
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
@@ -157,9 +164,13 @@ def lines_before_data(lines: Iterator[str]) -> list[str]:
     return [line for line in head if line.upper().startswith("@ATTRIBUTE")]
 
 
-def test_assemble_examples_writes_four_splits(tmp_path: Path) -> None:
+@pytest.mark.parametrize("added", [50, 0], ids=["more", "none"])
+def test_assemble_examples_writes_four_splits(tmp_path: Path, added: int) -> None:
     PEOPLE.to_parquet(tmp_path / "features")
-    draw_people(450, seed=3).to_parquet(tmp_path / "more")
+    if added:
+        draw_people(400 + added, seed=3).to_parquet(tmp_path / "more")
+    else:
+        (tmp_path / "more").mkdir()  # as `fetch_dataset` leaves it
     outputs = {
         name: dsl.Dataset(uri=str(tmp_path / "out" / name))
         for name in ("train", "validation", "test", "golden")
@@ -173,5 +184,5 @@ def test_assemble_examples_writes_four_splits(tmp_path: Path) -> None:
     )
     rows = {name: len(pd.read_parquet(output.path)) for name, output in outputs.items()}
     assert rows["train"] + rows["validation"] + rows["test"] == 400
-    assert rows["golden"] == rows["test"] + 50
+    assert rows["golden"] == rows["test"] + added
     assert outputs["golden"].metadata == {"rows": rows["golden"]}

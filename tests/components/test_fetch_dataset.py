@@ -10,7 +10,7 @@ from kfp import dsl
 
 from components.fetch_dataset.component import fetch_dataset
 from dalsegno import datasets
-from dalsegno.errors import NotFoundError
+from dalsegno.errors import InputError, NotFoundError
 from dalsegno.store import Store
 
 
@@ -36,3 +36,15 @@ def test_unknown_dataset_names_the_known(
     monkeypatch.setenv("DALSEGNO_STORE_URI", store.uri)
     with pytest.raises(NotFoundError, match="want one of: none is published yet"):
         fetch_dataset.python_func(dsl.Dataset(uri=str(tmp_path / "x")), "rows")
+
+
+def test_no_name_gives_no_data_where_that_may_be(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DALSEGNO_STORE_URI", store.uri)
+    data = dsl.Dataset(uri=str(tmp_path / "x"))
+    with pytest.raises(InputError, match="got '', want 'name' or 'name@number'"):
+        fetch_dataset.python_func(data, "")
+    assert not Path(data.path).exists()
+    assert fetch_dataset.python_func(data, "", is_optional=True) == ("", "")
+    assert list(Path(data.path).iterdir()) == []

@@ -109,6 +109,16 @@ def test_secret_names_settings_that_exist():
 
 @pytest.mark.parametrize("name", [*CADENCES, "loop"])
 def test_workflow_fits_into_a_cluster(name):
-    most = 31 if name == "loop" else 20  # the chain is for a first run; each part runs by itself
-    assert len(list(tasks(name))) <= most
+    assert len(list(tasks(name))) <= 20
     assert workflow_bytes(*read(name)) < 300_000
+
+
+@pytest.mark.parametrize("name", ["training", "loop"])
+def test_no_seed_brings_golden_rows_into_training(name):
+    (inputs,) = (
+        task["inputs"]["parameters"]
+        for task, component in tasks(name)
+        if component_name(component["executorLabel"]) == "assemble-examples"
+    )
+    assert "entity" in inputs
+    assert "seed" not in inputs
