@@ -7,6 +7,7 @@ executor output.
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import linecache
 import os
@@ -32,8 +33,14 @@ def load(source_path: Path, function: str, executor_input: dict[str, Any]) -> Ca
     Returns:
         What runs the function and writes the executor output.
     """
-    os.environ.setdefault("_KFP_RUNTIME", "true")  # kfp then imports without its dependencies
+    load_kfp()
     return prepare(getattr(_load(source_path), function), executor_input)
+
+
+def load_kfp() -> None:
+    """Import what every task needs of kfp, which takes longer than anything else in a light one."""
+    os.environ.setdefault("_KFP_RUNTIME", "true")  # kfp then imports without its dependencies
+    importlib.import_module("kfp.dsl.executor")
 
 
 def prepare(code: Callable[..., object], executor_input: dict[str, Any]) -> Callable[[], object]:

@@ -17,6 +17,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from dalsegno.engine import executor
 from dalsegno.engine.descendants import adopt, end_own, has_children
 from dalsegno.engine.worker import die_with, end_descendants, enter_mounts, play
 
@@ -135,8 +136,7 @@ def _say(message: dict[str, Any]) -> None:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    from dalsegno.engine import executor  # noqa: F401 (the first thing that any task needs)
-
+    executor.load_kfp()
     adopt()  # what a task that was killed leaves behind comes to this process
     Forkserver(socket.socket(fileno=int(sys.argv[1]))).serve()
     end_own()

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from dalsegno.engine.warm import WarmWorkers
 
 GRACE_SECONDS = 5.0
+_OUTCOME_BYTES = 2**14  # held for what a task says at its end, which may be that the disk is full
 
 
 async def play_process(work: Play, workers: WarmWorkers, on_start: Started) -> Outcome:
@@ -41,11 +42,13 @@ async def play_process(work: Play, workers: WarmWorkers, on_start: Started) -> O
     source_path = work.module.path if work.module else work.scratch / "ephemeral_component.py"
     if source is not None:
         source_path.write_text(source)
+    outcome = work.scratch / "outcome.json"
+    outcome.with_suffix(".partial").write_bytes(b" " * _OUTCOME_BYTES)
     request: dict[str, Any] = {
         "source": str(source_path),
         "function": work.args[work.args.index("--function_to_execute") + 1],
         "executor_input": work.local,
-        "outcome": str(work.scratch / "outcome.json"),
+        "outcome": str(outcome),
     }
     if work.mounts:
         (work.scratch / "root").mkdir()

@@ -7,9 +7,10 @@ import threading
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
-from dalsegno.errors import DalsegnoError
+from dalsegno.errors import DalsegnoError, InfrastructureError
 from dalsegno.runs.environment import write_environment
 from dalsegno.runs.liveness import HEARTBEAT_SECONDS, this_process
 from dalsegno.runs.record import (
@@ -24,6 +25,7 @@ from dalsegno.runs.record import (
     timestamp,
     to_json,
 )
+from dalsegno.runs.room import Room, is_full
 from dalsegno.store import Store
 
 _log = logging.getLogger(__name__)
@@ -33,11 +35,15 @@ class Recorder:
     """Keeps `run.json` and the tasks' records true, before and after anything happens.
 
     A heartbeat rewrites `run.json` every few seconds. Safe to use from several threads.
+
+    Args:
+        room: Space that is given up for records once the disk is full; None: a remote store.
     """
 
-    def __init__(self, store: Store, run: RunRecord) -> None:
+    def __init__(self, store: Store, run: RunRecord, room: Room | None = None) -> None:
         self.store = store
         self.run = run
+        self._room = room
         self._lock = threading.Lock()
         self._stopped = threading.Event()
         self._started = time.monotonic()
@@ -69,7 +75,9 @@ class Recorder:
 
         Raises:
             ConflictError: The run id is taken.
+            InfrastructureError: The store is full, or cannot be written.
         """
+        room = None if "://" in store.uri else Room(Path(store.uri))
         now = datetime.now(UTC)
         run_id = check_run_id(run_id or new_run_id(pipeline, now))
         run = RunRecord(
@@ -80,7 +88,7 @@ class Recorder:
         run.source, run.resumed_from = source, resumed_from
         store.create(run_key(run_id, "run.json"), to_json(run))
         store.put(run_key(run_id, "pipeline.yaml"), text.encode())
-        recorder = cls(store, run)
+        recorder = cls(store, run, room)
         recorder._beat.start()
         return recorder
 
@@ -92,7 +100,7 @@ class Recorder:
 
     def task(self, record: TaskRecord) -> None:
         """Write one attempt's record, and its line in the run's record."""
-        self.store.put(f"{record.folder}/record.json", to_json(record))
+        self._put(f"{record.folder}/record.json", to_json(record))
         self.summary(record.task, summarise(record))
 
     def summary(self, path: str, summary: TaskSummary) -> None:
@@ -108,7 +116,9 @@ class Recorder:
             self.run.state, self.run.error, self.run.outputs = state, error, outputs
             self.run.finished_at = timestamp()
             self.run.seconds = round(time.monotonic() - self._started, 3)
-            self._write()
+            self._put(run_key(self.run.run_id, "run.json"), to_json(self.run))
+        if self._room:
+            self._room.close()
         return self.run
 
     def _heartbeat(self) -> None:
@@ -116,13 +126,22 @@ class Recorder:
             write_environment(self.store, self.run.run_id)
         except DalsegnoError as error:
             _log.warning("run %s: environment not written: %s", self.run.run_id, error)
+        told = ""
         while not self._stopped.wait(HEARTBEAT_SECONDS):
             with self._lock:
                 self.run.heartbeat_at = timestamp()
                 try:
-                    self._write()
+                    self.store.put(run_key(self.run.run_id, "run.json"), to_json(self.run))
                 except DalsegnoError as error:
-                    _log.warning("run %s: heartbeat not written: %s", self.run.run_id, error)
+                    if str(error) != told:
+                        _log.warning("run %s: heartbeat not written: %s", self.run.run_id, error)
+                    told = str(error)
 
-    def _write(self) -> None:
-        self.store.put(run_key(self.run.run_id, "run.json"), to_json(self.run))
+    def _put(self, key: str, data: bytes) -> None:
+        """Write to the store; on a full disk, into the room that was held for that."""
+        while True:
+            try:
+                return self.store.put(key, data)
+            except InfrastructureError as error:
+                if not (self._room and is_full(error) and self._room.give_back(len(data))):
+                    raise
