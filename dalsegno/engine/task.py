@@ -114,7 +114,7 @@ class _Attempt:
         work = prepare(
             self.context, self.task, self.record, self.local, self.scratch, self.log_path
         )
-        self.secrets = secrets_in(self.record.platform, work.environment)
+        self.secrets = secrets_in(self.record.platform, work.environment, work.mounts)
         if self.record.executor == PROCESS:
             await use_packages(work, self._tell)
         try:

@@ -61,7 +61,8 @@ def play_in_container(
         apply_platform(work, capsule, tell)
         with followed(started.log):
             ended = asyncio.run(_play(work, images))
-        error = masked(ended.error, secrets_in(capsule.record.platform, work.environment))
+        secrets = secrets_in(capsule.record.platform, work.environment, work.mounts)
+        error = masked(ended.error, secrets)
         error = {**error, "source_line": None} if error else None
         seconds = time.monotonic() - begun
         outcome = replace(started, error=error, exit_code=ended.exit_code, seconds=seconds)

@@ -195,7 +195,8 @@ def _secrets(prepared: Prepared) -> list[str]:
     """Return the values that stay out of the outcome, as they stayed out of the record."""
     capsule = prepared.capsule
     given = [os.environ[name] for name in capsule.manifest.left_out if name in os.environ]
-    return [*secrets_in(capsule.record.platform, prepared.surroundings.variables), *given]
+    around = prepared.surroundings
+    return [*secrets_in(capsule.record.platform, around.variables, around.mounts), *given]
 
 
 def _print_traceback(caught: BaseException) -> None:

@@ -1,5 +1,6 @@
 """Platform settings of a compiled pipeline have their meaning here, and values stay unseen."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,19 @@ def as_volumes() -> dict:
         task, config_map_name="plain", config_map_key_to_env={"COLOUR": "C"}
     )
     return task.output
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def quote(path: str, quoted: str) -> None:
+    with open(path) as file:
+        assert quoted in file.read()
+    raise ValueError(f"refused: {quoted}")
+
+
+@dsl.pipeline
+def quoting(quoted: str) -> None:
+    task = quote(path="/mnt/dalsegno-secret/key", quoted=quoted)
+    kubernetes.use_secret_as_volume(task, secret_name="login", mount_path="/mnt/dalsegno-secret")
 
 
 @dsl.pipeline
@@ -230,6 +244,23 @@ def test_value_of_secret_is_kept_nowhere(play, store, pipeline):
     record = play(pipeline)
     assert record.state is State.SUCCEEDED
     assert VALUE.encode() not in everything_in(Path(store.uri))
+
+
+@needs_mounts
+@pytest.mark.parametrize(
+    ("text", "quoted"),
+    [
+        (f"{VALUE}\n", VALUE),
+        (f"user={VALUE}\nport=1\n", f"user={VALUE}"),
+        (json.dumps({"accounts": [{"password": VALUE}]}), VALUE),
+    ],
+    ids=["whole", "line", "json"],
+)
+def test_error_that_quotes_a_mounted_secret_is_masked(play, store, folders, text, quoted):
+    (folders.secrets / "login" / "key").write_text(text)
+    record = play(quoting, quoted=quoted)
+    assert record.error == "ValueError: refused: ***"
+    assert read_task(store, record, "quote").error["message"] == "refused: ***"
 
 
 @needs_mounts
