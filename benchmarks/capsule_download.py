@@ -27,7 +27,7 @@ from tests.servers import BUCKET, start_seaweedfs, stop
 LARGE_BYTES = 256 * 1024 * 1024
 SMALL_BYTES, SMALL_FILES = 4096, 10_000
 PART_BYTES = 16 * 1024 * 1024
-REPETITIONS = 2
+LARGE_REPETITIONS, SMALL_REPETITIONS = 9, 2
 URI = f"s3://{BUCKET}/bench"
 
 
@@ -106,8 +106,8 @@ def measure(access: S3Access) -> dict[str, dict[str, float]]:
     names = ["ours large", "peer large", "ours small"]
     names += ["peer small, 8 threads", "peer small, 16 threads"]
     found: dict[str, list[dict[str, float]]] = {name: [] for name in names}
-    for _ in range(REPETITIONS):
-        for name in names:
+    for number in range(LARGE_REPETITIONS):
+        for name in names[: 2 if number >= SMALL_REPETITIONS else None]:
             command = [sys.executable, "-P", "-m", "benchmarks.capsule_download", name]
             environment = {**os.environ, "BENCH_S3": access.endpoint}
             done = subprocess.run(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import mmap
 import os
 import time
 from abc import abstractmethod
@@ -147,12 +148,15 @@ class RemoteStore(Store):
         stat, version = self._look(key)
         sha256 = hashlib.sha256()
         with path.open("x+b", buffering=0) as file:
-            _allocate(file.fileno(), stat.size_bytes)
-            fetch = partial(self._fetch_part, key, version, file.fileno(), stat.size_bytes)
+            handle = file.fileno()
+            _allocate(handle, stat.size_bytes)
+            fetch = partial(self._fetch_part, key, version, handle, stat.size_bytes)
+            starts = range(0, stat.size_bytes, PART_BYTES)
             with ThreadPoolExecutor(WORKERS) as pool:
-                for size in pool.map(fetch, range(0, stat.size_bytes, PART_BYTES)):
-                    # Digests while later parts arrive; whole parts, as each call waits for the GIL.
-                    sha256.update(file.read(size))
+                for start, size in zip(starts, pool.map(fetch, starts), strict=True):
+                    # Digests while later parts arrive; mapped, as a copy costs half as much again.
+                    with mmap.mmap(handle, size, access=mmap.ACCESS_READ, offset=start) as part:
+                        sha256.update(part)
         return Digest(sha256.hexdigest(), stat.size_bytes)
 
     def _fetch_files(
