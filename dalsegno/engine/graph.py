@@ -23,7 +23,7 @@ from dalsegno.engine.resolve import (
     resolve_inputs,
 )
 from dalsegno.engine.reuse import run_or_reuse
-from dalsegno.engine.spec import check_order, producers
+from dalsegno.engine.spec import producers
 from dalsegno.engine.task import Task
 from dalsegno.engine.values import check_type
 from dalsegno.engine.volume_task import is_volume_task, run_volume_task
@@ -41,7 +41,6 @@ async def run_graph(context: Context, component: dict[str, Any], scope: Scope, p
         The outputs; failed when any task of the graph failed.
     """
     tasks: dict[str, Any] = component["dag"]["tasks"]
-    check_order(tasks, path or f"pipeline {context.pipeline.name!r}")
     waiting = {name: producers(task) for name, task in tasks.items()}
     running: dict[asyncio.Task[Result], str] = {}
     try:

@@ -15,7 +15,7 @@ import yaml
 from dalsegno.engine.values import check_type, name_of, normalise
 from dalsegno.errors import InputError
 
-_SCHEMA_MAJOR = "2."
+_SCHEMAS = ("2.0.", "2.1.")
 
 
 @dataclass(frozen=True)
@@ -154,11 +154,42 @@ def parse_pipeline(text: str, source: str) -> Pipeline:
             f"kfp dsl compile --py PIPELINE.py --output {source}",
         )
     version = str(specs[0].get("schemaVersion", "2.1.0"))
-    if not version.startswith(_SCHEMA_MAJOR):
-        raise InputError(f"{source}: got pipeline schema {version}, want 2.x")
+    if not version.startswith(_SCHEMAS):
+        raise InputError(f"{source}: got pipeline schema {version}, want 2.1.0")
     platforms = [item["platforms"] for item in documents if item and "platforms" in item]
     platform = platforms[0].get("kubernetes", {}) if platforms else {}
-    return Pipeline(json.loads(json.dumps(specs[0])), platform, text)
+    pipeline = Pipeline(json.loads(json.dumps(specs[0], default=str)), platform, text)
+    _check(pipeline, source)
+    return pipeline
+
+
+def _check(pipeline: Pipeline, source: str) -> None:
+    """Refuse a pipeline whose parts do not hold together.
+
+    Raises:
+        InputError: The message names the part.
+    """
+    try:
+        if not pipeline.name:
+            raise KeyError("name")
+        _check_graph(pipeline, pipeline.root, ())
+    except (KeyError, TypeError, AttributeError) as error:
+        what = f"no {error}" if isinstance(error, KeyError) else f"a part of another type ({error})"
+        raise InputError(f"{source}: got {what}, want a compiled KFP v2 pipeline") from error
+
+
+def _check_graph(pipeline: Pipeline, graph: dict[str, Any], above: tuple[str, ...]) -> None:
+    tasks = graph["dag"]["tasks"]
+    for task in tasks.values():
+        name = task["componentRef"]["name"]
+        component = pipeline.component(name)
+        if name in above:
+            raise InputError(f"pipeline {pipeline.name!r}: component {name!r} contains itself")
+        if "dag" in component:
+            _check_graph(pipeline, component, (*above, name))
+        else:
+            pipeline.executor(component["executorLabel"])
+    check_order(tasks, " in ".join((*map(repr, above[-1:]), f"pipeline {pipeline.name!r}")))
 
 
 def _artifact_argument(name: str, given: Any, definition: dict[str, Any]) -> dict[str, Any]:

@@ -16,8 +16,27 @@ from dalsegno.errors import InputError
         pytest.param("kind: Pod", "got a document with ['kind']", id="other-yaml"),
         pytest.param(
             "{pipelineInfo: {name: x}, root: {}, schemaVersion: 3.0.0}",
-            "got pipeline schema 3.0.0, want 2.x",
+            "got pipeline schema 3.0.0, want 2.1.0",
             id="newer-schema",
+        ),
+        pytest.param(
+            "{pipelineInfo: {name: x}, root: {}, schemaVersion: 2.9.0}",
+            "got pipeline schema 2.9.0, want 2.1.0",
+            id="somewhat-newer-schema",
+        ),
+        pytest.param("{pipelineInfo: {}, root: {}}", "file.yaml: got no 'name'", id="no-name"),
+        pytest.param("{pipelineInfo: [x], root: 5}", "got a part of another type", id="list"),
+        pytest.param("{pipelineInfo: {name: x}, root: {}}", "got no 'dag'", id="no-graph"),
+        pytest.param(
+            "{pipelineInfo: {name: x}, root: {dag: {tasks: {a: {}}}}}",
+            "got no 'componentRef'",
+            id="no-component",
+        ),
+        pytest.param(
+            "{pipelineInfo: {name: x}, components: {c: {dag: {tasks: {a: {componentRef: {name: c}}}}}}"
+            ", root: {dag: {tasks: {a: {componentRef: {name: c}}}}}}",
+            "component 'c' contains itself",
+            id="inside-itself",
         ),
     ],
 )
