@@ -11,15 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from dalsegno.engine.context import Context
-from dalsegno.engine.placeholders import fill_in
+from dalsegno.engine.placeholders import IN_WORKSPACE, fill_in
 from dalsegno.engine.resolve import Artifact, Inputs
+from dalsegno.engine.values import normalise
 from dalsegno.errors import DalsegnoError, InputError, NotFoundError
 from dalsegno.runs.record import run_key
 from dalsegno.store import Digest, digest_of
 from dalsegno.store.file import FileStore
-
-IN_WORKSPACE = "_kfp_workspace"
-"""Metadata of an artifact that an importer has put into the workspace."""
 
 _SCHEMES = ("s3://", "minio://", "gs://")
 _DEFAULT_TYPE = {"schemaTitle": "system.Artifact", "schemaVersion": "0.0.1"}
@@ -51,7 +49,10 @@ def provision(
     return {
         "inputs": {
             "parameterValues": inputs.parameters,
-            "artifacts": {name: {"artifacts": found} for name, found in inputs.artifacts.items()},
+            "artifacts": {
+                name: {"artifacts": [_as_read(artifact) for artifact in found]}
+                for name, found in inputs.artifacts.items()
+            },
         },
         "outputs": {
             "parameters": parameters,
@@ -59,6 +60,27 @@ def provision(
             "outputFile": f"{root}/output_metadata.json",
         },
     }
+
+
+def _as_read(artifact: Artifact) -> Artifact:
+    """Return an artifact as the task that reads it gets it: ML Metadata has kept its metadata.
+
+    It has no booleans, and wraps lists and objects (`StructValueToMLMDValue` and
+    `toRuntimeArtifact` in backend/src/v2/metadata/converter.go).
+    """
+    metadata = {
+        name: value if name == IN_WORKSPACE else _as_kept(value)
+        for name, value in artifact.get("metadata", {}).items()
+    }
+    return {**artifact, "metadata": metadata}
+
+
+def _as_kept(value: Any) -> Any:
+    value = normalise(value)
+    if isinstance(value, bool):
+        return int(value)
+    wrapper = {list: "list", dict: "struct"}.get(type(value))
+    return {wrapper: value} if wrapper else value
 
 
 def localise(context: Context, executor_input: dict[str, Any], scratch: Path) -> dict[str, Any]:
@@ -152,7 +174,8 @@ def publish(
         artifact = dict(planned["artifacts"][0])
         local_uri = local["outputs"]["artifacts"][name]["artifacts"][0]["uri"]
         said = (written.get("artifacts", {}).get(name, {}).get("artifacts") or [{}])[0]
-        artifact["metadata"] = {**artifact["metadata"], **said.get("metadata", {})}
+        artifact["metadata"] = {**artifact["metadata"], **normalise(said.get("metadata", {}))}
+        _check_metadata(name, artifact["metadata"])
         path = Path(said.get("custom_path") or said.get("uri") or local_uri)
         if said.get("uri") and said["uri"] != local_uri and not said.get("custom_path"):
             artifact["uri"] = said["uri"] if _is_local(context.store.uri) else artifact["uri"]
@@ -160,6 +183,15 @@ def publish(
             _publish_file(context, artifact, path)
         outputs[name] = [artifact]
     return outputs
+
+
+def _check_metadata(name: str, metadata: dict[str, Any]) -> None:
+    for key, value in metadata.items():
+        if value is None:
+            raise InputError(
+                f"output artifact {name!r}: got null for metadata {key!r}, want a value: "
+                "KFP cannot keep null and fails the task"
+            )
 
 
 def _publish_file(context: Context, artifact: Artifact, path: Path) -> None:

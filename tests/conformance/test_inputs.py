@@ -187,8 +187,38 @@ def test_parameter_inside_a_string_is_filled_in(play, name):
     assert play.output(greet, {"name": name}) == f"hello {name}"
 
 
-@construct("artifact metadata", "travels with the artifact; numbers are doubles")
+@construct(
+    "artifact metadata",
+    "travels with the artifact through ML Metadata: whole doubles arrive as integers, booleans as "
+    '0 and 1, a list as `{"list": …}`, an object as `{"struct": …}`; null fails the task; '
+    "`display_name` and `store_session_info` are added",
+    "the same, but nothing is added",
+)
 def test_metadata_reaches_the_reader(play):
+    @component
+    def say_much(out: dsl.Output[dsl.Model], is_null: bool) -> None:
+        out.metadata.update({"a": 1.0, "b": True, "c": [1.0, False], "d": {"e": 2.0}, "f": 0.5})
+        if is_null:
+            out.metadata["g"] = None
+
+    @component
+    def tell(model: dsl.Input[dsl.Model]) -> dict:
+        return model.metadata
+
+    @dsl.pipeline
+    def hand_over(is_null: bool) -> dict:
+        return tell(model=say_much(is_null=is_null).outputs["out"]).output
+
+    assert play.output(hand_over, {"is_null": False}) == {
+        "a": 1,
+        "b": 1,
+        "c": {"list": [1, False]},
+        "d": {"struct": {"e": 2}},
+        "f": 0.5,
+    }
+    record = play(hand_over, {"is_null": True})
+    assert "got null for metadata 'g'" in record.error
+
     @dsl.pipeline
     def hand_on() -> str:
         return describe(data=write(text="abc").outputs["data"]).output
