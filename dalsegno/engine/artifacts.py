@@ -79,8 +79,9 @@ def _as_kept(value: Any) -> Any:
     value = normalise(value)
     if isinstance(value, bool):
         return int(value)
-    wrapper = {list: "list", dict: "struct"}.get(type(value))
-    return {wrapper: value} if wrapper else value
+    if isinstance(value, list):
+        return {"list": value}
+    return {"struct": value} if isinstance(value, dict) else value
 
 
 def localise(context: Context, executor_input: dict[str, Any], scratch: Path) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dalsegno.engine import artifacts
 from dalsegno.engine.context import Context, TaskEvent
+from dalsegno.engine.placeholders import IN_WORKSPACE
 from dalsegno.engine.resolve import Artifact, Result
 from dalsegno.engine.task import Task, new_record
 from dalsegno.engine.values import normalise
@@ -48,4 +49,4 @@ def _download(context: Context, artifact: Artifact, record: TaskRecord) -> None:
     except DalsegnoError as error:
         record.state = State.FAILED
         record.error = {"type": type(error).__name__, "message": str(error)}
-    artifact["metadata"] = {**artifact["metadata"], artifacts.IN_WORKSPACE: True}
+    artifact["metadata"] = {**artifact["metadata"], IN_WORKSPACE: True}

@@ -11,6 +11,9 @@ from dalsegno.engine.values import to_text
 WORKSPACE = "/kfp-workspace"
 """Where tasks find the workspace of their run on a cluster; what records say."""
 
+IN_WORKSPACE = "_kfp_workspace"
+"""Metadata of an artifact that an importer has put into the workspace."""
+
 _PLACEHOLDER = re.compile(r"\{\{\$\.inputs\.parameters\['([^']+)'\]\}\}")
 
 

@@ -33,8 +33,8 @@ from dalsegno.errors import InputError
             id="no-component",
         ),
         pytest.param(
-            "{pipelineInfo: {name: x}, components: {c: {dag: {tasks: {a: {componentRef: {name: c}}}}}}"
-            ", root: {dag: {tasks: {a: {componentRef: {name: c}}}}}}",
+            "{pipelineInfo: {name: x}, root: {dag: {tasks: {a: {componentRef: {name: c}}}}},"
+            " components: {c: {dag: {tasks: {a: {componentRef: {name: c}}}}}}}",
             "component 'c' contains itself",
             id="inside-itself",
         ),
