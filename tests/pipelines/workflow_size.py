@@ -10,9 +10,9 @@ KFP's compiler (backend/src/v2/compiler/argocompiler) makes of a pipeline:
 - the values of the parameters, in the first template.
 
 The texts are counted as they are, the rest by the constants: an upper bound. Against the workflows
-that a KFP 2.17.0 made of our six pipelines the estimate is 1.03 to 1.14 times the real size; against
-136 of those of KFP's own tests at least 1.13 times. Two more, with pod metadata, which ours do not
-set, are larger than it.
+that a KFP 2.17.0 made of our six pipelines the estimate is 1.03 to 1.14 times the real size, and
+against 136 of those of KFP's own tests at least 1.13 times. Two more, with pod metadata, which ours
+do not set, are larger than it.
 """
 
 from __future__ import annotations
