@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -79,6 +80,7 @@ def release(
         made = _release_model(store, wanted, model, seen)
     if model or wanted.is_canary or not wanted.when:
         releases.follow(made, store=store)
+        _tell_new_inputs(store, made)
         if not wanted.when:
             return made
     return _conclude(store, wanted, quiet=quiet)
@@ -137,6 +139,27 @@ def _release_model(store: Store, wanted: Wanted, model: str, expected: int) -> R
             return releases.promote(store, wanted.endpoint, path, **details)
         percent = wanted.percent or 0
         return releases.start_canary(store, wanted.endpoint, path, percent, **canary, **details)
+
+
+def _tell_new_inputs(store: Store, made: Release) -> None:
+    """Say which columns callers must send from now on, where the champion before took none such."""
+    from dalsegno import releases
+    from dalsegno.releases.log import in_force
+
+    before = made.champion or next(iter(in_force(releases.history(store, made.endpoint))[-2:-1]), 0)
+    if before:
+        known = _inputs(store, releases.find(store, made.endpoint, before))
+        new = [name for name in _inputs(store, made) if name not in known]
+        if new:
+            sys.stderr.write(
+                f"warning: it takes {', '.join(new)}, which release {before} did not: "
+                "it fails at requests without them\n"
+            )
+
+
+def _inputs(store: Store, release: Release) -> list[str]:
+    signature = json.loads(store.get(f"{release.model_key}/signature.json"))
+    return [item["name"] for item in signature["inputs"]]
 
 
 def _conclude(store: Store, wanted: Wanted, *, quiet: bool) -> Release:

@@ -37,6 +37,9 @@ class Evidence:
     Args:
         store: Where the log is.
         standing: Champion and canary.
+
+    Attributes:
+        last_error: Why the canary last gave no answer, "" if it always did.
     """
 
     def __init__(self, store: Store, standing: Standing) -> None:
@@ -47,13 +50,16 @@ class Evidence:
         self._canary: Release = standing.canary
         self._since = datetime.fromisoformat(standing.canary.created_at)
         self._read: dict[str, pd.DataFrame] = {}
+        self.last_error = ""
 
     def measure(self) -> dict[str, float | None]:
         """Measure everything that can be measured by now; the rest is None."""
         canary, champion = self._answers()
         sound, other = canary[canary["error"] == ""], champion[champion["error"] == ""]
         requests = canary["prediction_id"].nunique()
-        failed = canary.loc[canary["error"] != "", "prediction_id"].nunique()
+        errors = canary[canary["error"] != ""].sort_values("at")
+        failed = errors["prediction_id"].nunique()
+        self.last_error = str(errors["error"].iloc[-1]) if failed else ""
         p99, champion_p99 = _p99(sound), _p99(other)
         if self._canary.shadow:
             p99 = champion_p99 = None  # a shadow has no caller whose time would count

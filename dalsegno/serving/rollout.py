@@ -14,6 +14,7 @@ from dalsegno.serving.evidence import Evidence
 from dalsegno.store import Store
 
 _SHADOW_CANNOT = ("p99_ms", "p99_ratio")
+_SHOWN_LETTERS = 200
 
 
 def watch_canary(
@@ -61,6 +62,8 @@ def watch_canary(
         try:
             _check_stands(store, canary)
             judged = judge(conditions, evidence.measure())
+            if evidence.last_error:
+                judged.reasons.append(f"it said: {evidence.last_error[:_SHOWN_LETTERS]}")
         except InfrastructureError as error:
             judged = Judgement(State.WAITING, [str(error)], judged.measured)
         if on_judgement:

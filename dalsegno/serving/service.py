@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from dalsegno.errors import InputError
 from dalsegno.serving.access import Access
-from dalsegno.serving.endpoint import CANARY, Array, Endpoint, Live, Prediction, Served
+from dalsegno.serving.endpoint import CANARY, CHAMPION, Array, Endpoint, Live, Prediction, Served
 from dalsegno.serving.faults import Refusal
 from dalsegno.serving.identity import new_id
 from dalsegno.serving.limits import Gate, Limits
@@ -183,11 +184,12 @@ class Service:
         self.metrics.answered(asked.endpoint, release.number, asked.protocol, seconds, rows)
         on_prediction = self.endpoints[asked.endpoint].on_prediction
         if on_prediction:
+            shadow = live.shadow if answer.served.role == CHAMPION else None
             prediction = Prediction(
                 id=answer.prediction_id,
                 request_id=answer.request.id,
                 served=answer.served,
-                inputs=answer.inputs,
+                inputs=_with_shadows(answer, shadow) if shadow else answer.inputs,
                 probabilities=answer.probabilities,
                 at=time.time(),
                 seconds=seconds,
@@ -195,6 +197,16 @@ class Service:
                 key=key,
             )
             on_prediction(prediction, live)
+
+
+def _with_shadows(answer: Answer, shadow: Served) -> Inputs:
+    """Add the columns that only a challenger in the shadow takes, if they came."""
+    if shadow.model.inputs.keys() <= answer.inputs.keys():
+        return answer.inputs
+    try:
+        return answer.request.columns(shadow.model.inputs) | answer.inputs
+    except InputError:
+        return answer.inputs
 
 
 def _key_column(live: Live, request: InferenceRequest) -> str:

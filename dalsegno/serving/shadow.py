@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dalsegno.errors import InputError
+from dalsegno.serving.tensors import Array, quote
+
 if TYPE_CHECKING:
     from dalsegno.serving.endpoint import Live, Prediction, Served
 
@@ -69,7 +72,7 @@ class Shadow:
         began = time.perf_counter()
         error = ""
         try:
-            inputs = {name: prediction.inputs[name] for name in challenger.model.inputs}
+            inputs = _choose(prediction, challenger)
             probabilities = challenger.model.run(inputs)
             self.counts.answered += 1
         except Exception as failure:  # a challenger's failure is its evidence, and no harm
@@ -85,3 +88,16 @@ class Shadow:
             seconds=time.perf_counter() - began,
         )
         self._append(answer, None, error)
+
+
+def _choose(prediction: Prediction, challenger: Served) -> dict[str, Array]:
+    """Return the columns that the challenger takes.
+
+    Raises:
+        InputError: The request did not bring them all.
+    """
+    given = prediction.inputs
+    missing = [name for name in challenger.model.inputs if name not in given]
+    if missing:
+        raise InputError(f"inputs: got {quote(given)}, want also {quote(missing)}")
+    return {name: given[name] for name in challenger.model.inputs}

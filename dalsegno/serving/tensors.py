@@ -76,7 +76,7 @@ class Tensor:
 
 
 def read_columns(tensors: Sequence[Tensor], wanted: Mapping[str, str]) -> dict[str, Array]:
-    """Read the columns as a model takes them.
+    """Read the columns as a model takes them; what only other releases take is passed over.
 
     Args:
         tensors: As they came.
@@ -86,10 +86,10 @@ def read_columns(tensors: Sequence[Tensor], wanted: Mapping[str, str]) -> dict[s
         By name an array of shape (rows, 1): text as objects, numbers as float32 with NaN for null.
 
     Raises:
-        InputError: A column is missing, unknown or given twice, or has another shape or type.
+        InputError: A column is missing or given twice, or has another shape or type.
     """
     if len(tensors) != len(wanted) or {tensor.name for tensor in tensors} != wanted.keys():
-        raise _wrong_names([tensor.name for tensor in tensors], list(wanted))
+        tensors = _choose(tensors, wanted)
     texts: dict[str, _Values] = {}
     numbers: dict[str, _Values] = {}
     for tensor in tensors:
@@ -260,14 +260,15 @@ def _check(tensor: Tensor, values: list[Any]) -> None:
     raise InputError(f"input {tensor.name!r}: {what}")
 
 
-def _wrong_names(names: list[str], wanted: list[str]) -> InputError:
+def _choose(tensors: Sequence[Tensor], wanted: Mapping[str, str]) -> list[Tensor]:
+    names = [tensor.name for tensor in tensors]
     missing = [name for name in wanted if name not in names]
     if missing:
-        return InputError(f"inputs: got {quote(names)}, want also {quote(missing)}")
-    unknown = [name for name in names if name not in wanted]
-    if unknown:
-        return InputError(f"inputs: got {quote(unknown)}, want only {quote(wanted)}")
-    return InputError(f"inputs: got {quote(names)}, want each once")
+        raise InputError(f"inputs: got {quote(names)}, want also {quote(missing)}")
+    chosen = [tensor for tensor in tensors if tensor.name in wanted]
+    if len(chosen) > len(wanted):
+        raise InputError(f"inputs: got {quote(names)}, want each once")
+    return chosen
 
 
 def _wrong_datatype(name: str, datatype: str, accepted: Sequence[str]) -> InputError:

@@ -22,6 +22,7 @@ from dalsegno.serving.shipping import Shipper
 from dalsegno.store import Store
 from tests.model_folder import make_model, probability
 from tests.serving.answers import answer, served
+from tests.serving.test_canary import add_input
 
 Call = Callable[..., Result]
 
@@ -121,6 +122,15 @@ def test_promote_refuses_what_does_not_fit(
     with pytest.raises(InputError, match=message):
         call("promote", "titanic", *options)
     assert len(releases.history(store, "titanic")) == 1
+
+
+def test_columns_that_callers_must_send_are_told(call: Call, models: tuple[Path, Path]) -> None:
+    add_input(models[1])
+    assert "warning" not in call("promote", "titanic", models[0]).output
+    said = call("promote", "titanic", models[1], "--canary", 10).output
+    assert "warning: it takes fare, which release 1 did not" in said
+    assert "warning" not in call("promote", "titanic", models[0]).output
+    assert "which release 3 did not" in call("promote", "titanic", models[1]).output
 
 
 def test_promote_without_a_model_wants_a_canary(call: Call, models: tuple[Path, Path]) -> None:

@@ -44,7 +44,7 @@ def ask(client: httpx.Client, *inputs: dict[str, Any], **more: Any) -> httpx.Res
     [
         ([SEX], "inputs: got 'sex', want also 'age'"),
         ([], "inputs: got none, want also 'sex', 'age'"),
-        ([SEX, AGE, {**AGE, "name": "fare"}], "inputs: got 'fare', want only 'sex', 'age'"),
+        ([SEX, {**AGE, "name": "fare"}], "inputs: got 'sex', 'fare', want also 'age'"),
         ([SEX, AGE, AGE], "inputs: got 'sex', 'age', 'age', want each once"),
         ([SEX, {**AGE, "shape": [2]}], "input 'age': got 1 values, want 2 by its shape"),
         ([SEX, {**AGE, "shape": [1, 2]}], "input 'age': got shape [1, 2], want [rows] or"),

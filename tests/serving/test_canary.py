@@ -36,10 +36,11 @@ class Asking:
 
     def __init__(self, server: ServerProcess) -> None:
         self.server = server
+        self.body: dict[str, Any] = json.loads(json.dumps(BODY))
         self.client = httpx.Client(base_url=server.url, trust_env=False)
 
     def ask(self, key: str = "", sex: str = "male") -> dict[str, Any]:
-        body = json.loads(json.dumps(BODY).replace("male", sex))
+        body = json.loads(json.dumps(self.body).replace("male", sex))
         headers = {"x-entity-key": key} if key else {}
         answer = self.client.post("/v2/models/titanic/infer", json=body, headers=headers)
         assert answer.status_code == 200, answer.text
@@ -131,6 +132,31 @@ def test_canary_that_cannot_take_the_columns_costs_no_caller(
         ("canary", True): 20,
     }
     assert frame["error"].str.contains("want also 'fare'").sum() == 20
+
+
+def test_callers_may_send_what_only_one_release_takes(
+    asking: Asking, store: Store, tmp_path: Path
+) -> None:
+    path = make_model(tmp_path / "challenger", bias=1.0)
+    add_input(path)
+    fare = {"name": "fare", "shape": [1], "datatype": "FP32", "data": [7.25]}
+    asking.body["inputs"].append(fare)
+    releases.start_canary(store, "titanic", path, 50, reason="", who="anna")
+    asking.wait(2)
+    assert set(asking.sides().values()) == {1, 2}
+    releases.promote_canary(store, "titanic", reason="", who="anna")
+    asking.wait(3)
+    assert set(asking.sides().values()) == {3}
+    releases.roll_back(store, "titanic", reason="", who="anna")
+    asking.wait(4)
+    assert set(asking.sides().values()) == {4}
+    releases.start_canary(store, "titanic", path, 0, shadow=True, reason="", who="anna")
+    asking.wait(5)
+    asking.ask()
+    while "dalsegno_shadow_answered 1.0" not in asking.client.get("/metrics").text:
+        assert "dalsegno_shadow_failed 0.0" in asking.client.get("/metrics").text
+    asking.server.stop()
+    assert (logged(store)["error"] == "").all()
 
 
 def test_shadow_answers_are_only_logged(asking: Asking, store: Store, tmp_path: Path) -> None:

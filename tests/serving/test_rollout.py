@@ -97,6 +97,7 @@ def test_canary_is_stopped_when_its_evidence_fails(
     made = traffic.watch(conditions)
     assert (made.number, made.state, made.rolled_back_to) == (3, "rolled_back", 1)
     assert "the canary's evidence did not pass:" in made.reason
+    assert ("it said: RuntimeError: no" in made.reason) == bool(failed)
     live = releases.live(store, "titanic")
     assert live
     assert live.model_sha256 == traffic.champion.release.model_sha256
