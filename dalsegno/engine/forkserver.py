@@ -19,6 +19,7 @@ from typing import Any
 
 from dalsegno.engine import executor
 from dalsegno.engine.descendants import adopt, end_own, has_children
+from dalsegno.engine.preload import heavy_modules
 from dalsegno.engine.worker import die_with, end_descendants, enter_mounts, play
 
 # Keeps numpy and pyarrow from starting threads of their own when they are loaded.
@@ -29,11 +30,13 @@ _FDS = 2
 
 
 class Forkserver:
-    """Serves fork requests first, and loads one module whenever there is none."""
+    """Serves fork requests first, and loads one module ahead whenever there is none."""
 
     def __init__(self, commands: socket.socket) -> None:
         self.commands = commands
+        self.sources: list[str] = []
         self.to_load: list[str] = []
+        self.seen: set[str] = set()
         self.children: dict[int, int] = {}
         self.buffer = b""
         self.fds: list[int] = []
@@ -45,7 +48,7 @@ class Forkserver:
     def serve(self) -> None:
         """Work until the engine closes the socket."""
         while True:
-            timeout = 0 if self.to_load else None
+            timeout = 0 if self.to_load or self.sources else None
             watched = [self.commands.fileno(), self.wake]
             ready, _, _ = select.select(watched, [], [], timeout)
             if self.wake in ready:
@@ -53,8 +56,8 @@ class Forkserver:
             self._reap()
             if self.commands.fileno() in ready and not self._receive():
                 return
-            if not ready and self.to_load:
-                self._load(self.to_load.pop(0))
+            if not ready and timeout == 0:
+                self._prepare()
 
     def _receive(self) -> bool:
         data, fds, _, _ = socket.recv_fds(self.commands, _CHUNK, _FDS)
@@ -69,7 +72,7 @@ class Forkserver:
 
     def _obey(self, command: dict[str, Any]) -> None:
         if "load" in command:
-            self.to_load += [name for name in command["load"] if name not in sys.modules]
+            self.sources += command["load"]
             return
         fds, self.fds = self.fds[:_FDS], self.fds[_FDS:]
         if _threads() != 1:
@@ -106,11 +109,14 @@ class Forkserver:
         finally:
             os._exit(code)
 
-    def _load(self, name: str) -> None:
-        try:
-            importlib.import_module(name)
-        except Exception as error:
-            _say({"not_loaded": name, "error": str(error)})
+    def _prepare(self) -> None:
+        """Do a small part of what is to be done ahead: look for modules, or load one."""
+        if self.to_load:
+            _load(self.to_load.pop(0))
+        else:
+            self.to_load += heavy_modules(self.sources.pop(0), self.seen)
+        if not self.to_load and not self.sources:
+            _say({"loaded": True})
 
     def _reap(self) -> None:
         has_ended = False
@@ -124,6 +130,13 @@ class Forkserver:
                 has_ended = True
         if has_ended:
             end_own(self.children)
+
+
+def _load(name: str) -> None:
+    try:
+        importlib.import_module(name)
+    except Exception as error:
+        _say({"not_loaded": name, "error": str(error)})
 
 
 def _threads() -> int:

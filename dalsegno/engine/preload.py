@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import functools
 import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from dalsegno.engine.spec import Pipeline, lightweight_source
+from dalsegno.engine.spec import Pipeline, lightweight_source, producers
 
 # Third-party modules that take long to import and start no thread at it (under the variables of
 # `forkserver.QUIET`). onnxruntime starts one, so it is left to the tasks.
@@ -33,16 +35,45 @@ HEAVY = (
 _OURS = ("components", "dalsegno")
 
 
-def heavy_modules(pipeline: Pipeline) -> list[str]:
-    """List what to load ahead, in the order in which the components name it."""
+def component_sources(pipeline: Pipeline) -> list[str]:
+    """List the sources of the lightweight components, in the order in which tasks want them."""
     found: dict[str, None] = {}
-    seen: set[str] = set()
-    for executor in pipeline.spec.get("deploymentSpec", {}).get("executors", {}).values():
-        command = executor.get("container", {}).get("command", [])
+    for label in dict.fromkeys(_labels(pipeline, pipeline.root)):
+        command = pipeline.executor(label).get("container", {}).get("command", [])
         source = lightweight_source(tuple(command)) if command else None
-        for module in _reachable(source, seen) if source else ():
-            found.setdefault(module)
+        if source:
+            found[source] = None
     return list(found)
+
+
+def heavy_modules(source: str, seen: set[str]) -> list[str]:
+    """List what to load ahead for a source: the heavy modules that it reaches, and ours.
+
+    Args:
+        seen: Modules that need no second look; grows.
+    """
+    return list(_reachable(source, seen))
+
+
+@functools.lru_cache(maxsize=1024)
+def is_heavy(source: str) -> bool:
+    """Whether a component's source imports any of the heavy modules, be it through ours."""
+    return any(module in HEAVY for module in _reachable(source, set()))
+
+
+def _labels(pipeline: Pipeline, graph: dict[str, Any]) -> Iterator[str]:
+    """Yield the executors of a graph's tasks, those first that wait for no other."""
+    tasks = graph["dag"]["tasks"]
+    waiting = {name: producers(task) for name, task in tasks.items()}
+    while waiting:
+        ready = [name for name, wanted in waiting.items() if not wanted & waiting.keys()]
+        for name in ready:
+            component = pipeline.component(tasks[name]["componentRef"]["name"])
+            if "dag" in component:
+                yield from _labels(pipeline, component)
+            else:
+                yield component["executorLabel"]
+            del waiting[name]
 
 
 def _reachable(source: str, seen: set[str]) -> Iterator[str]:

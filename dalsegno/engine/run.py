@@ -21,7 +21,7 @@ from dalsegno.engine.left_out import left_out
 from dalsegno.engine.limits import task_warnings, warnings_for
 from dalsegno.engine.local_platform import Folders, LocalPlatform
 from dalsegno.engine.platform import deadline_seconds
-from dalsegno.engine.preload import heavy_modules
+from dalsegno.engine.preload import component_sources, is_heavy
 from dalsegno.engine.resolve import Result, Scope
 from dalsegno.engine.spec import Pipeline
 from dalsegno.engine.warm import WarmWorkers
@@ -94,9 +94,9 @@ def run_pipeline(
     slots = asyncio.Semaphore(jobs or os.cpu_count() or 1)
     with contextlib.ExitStack() as stack:
         workers = workers or stack.enter_context(WarmWorkers())
-        modules = heavy_modules(pipeline)
-        if modules or len(pipeline.spec["deploymentSpec"]["executors"]) > 1:
-            workers.load(modules)  # for a single light task it would not pay
+        sources = component_sources(pipeline)
+        if len(sources) > 1 or any(map(is_heavy, sources)):
+            workers.load(sources)  # for a single light task it would not pay
         scratch = tempfile.TemporaryDirectory(prefix="dalsegno-", ignore_cleanup_errors=True)
         work_dir = Path(stack.enter_context(scratch))
         platform = LocalPlatform(folders or Folders(), store, recorder.notice)

@@ -21,6 +21,7 @@ from dalsegno.engine.descendants import Known, descendants, end
 from dalsegno.engine.forkserver import QUIET
 from dalsegno.engine.log import logged
 from dalsegno.engine.play import Outcome, Started
+from dalsegno.engine.preload import is_heavy
 from dalsegno.engine.process import GRACE_SECONDS, read_outcome, run_worker
 from dalsegno.registry import SWITCHES
 
@@ -30,6 +31,9 @@ _READ_AT_START = ("PYTHON", "LD_", "OMP_", "OPENBLAS_", "MKL_", "MALLOC_", "KMP_
 
 class WarmWorkers:
     """Forks a process a task where that is safe, and starts a cold one where it is not.
+
+    A task that needs no heavy module does not wait for one that is just being loaded: until all
+    are, it starts cold.
 
     Use as a context manager; it can serve several runs, one after the other.
 
@@ -45,6 +49,7 @@ class WarmWorkers:
         self._ended: dict[int, Future[int]] = {}
         self._server: subprocess.Popen[bytes] | None = None
         self._commands: socket.socket | None = None
+        self._is_loading = False
 
     def __enter__(self) -> Self:
         return self
@@ -62,11 +67,16 @@ class WarmWorkers:
             if self._server.stdout:
                 self._server.stdout.close()
 
-    def load(self, modules: list[str]) -> None:
-        """Ask for modules to be loaded ahead, in this order, while no task is asked for."""
+    def load(self, sources: list[str]) -> None:
+        """Ask for what components import to be loaded ahead, in this order, between tasks.
+
+        Args:
+            sources: Of lightweight components.
+        """
         if not self.is_cold:
             self._start()
-            self._send({"load": modules})
+            self._is_loading = bool(sources)
+            self._send({"load": sources})
 
     async def run(
         self,
@@ -76,7 +86,8 @@ class WarmWorkers:
         on_start: Started,
     ) -> Outcome:
         """Play a request in a process of its own; see `process.run_worker`."""
-        if self.is_cold or self._server is None or _needs_fresh_start(environment):
+        is_cold = self.is_cold or self._server is None or _needs_fresh_start(environment)
+        if is_cold or (self._is_loading and not is_heavy(Path(request["source"]).read_text())):
             return await run_worker(request, log_path, environment, on_start)
         number = next(self._ids)
         started, ended = self._started.setdefault(number, Future()), Future[int]()
@@ -135,6 +146,8 @@ class WarmWorkers:
             message = json.loads(line)
             if "pid" in message or "refused" in message:
                 self._started.pop(message["id"]).set_result(message.get("pid"))
+            elif "loaded" in message:
+                self._is_loading = False
             elif "exit_code" in message:
                 self._ended.pop(message["id"]).set_result(message["exit_code"])
         for never_started in self._started.values():
