@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from dalsegno.engine.cel import condition_holds
 from dalsegno.engine.context import Context, TaskEvent
 from dalsegno.engine.importer import import_artifact
 from dalsegno.engine.platform import Settings, resolve_settings
@@ -74,7 +73,7 @@ async def run_node(
     try:
         inputs = resolve_inputs(name, task, component, inner)
         condition = task.get("triggerPolicy", {}).get("condition")
-        if condition and not condition_holds(condition, inputs.parameters):
+        if condition and not _holds(condition, inputs):
             _tell_skipped(context, path, f"condition is false: {condition}")
             return Result(State.SKIPPED)
         if "parameterIterator" in task or "artifactIterator" in task:
@@ -85,6 +84,12 @@ async def run_node(
         context.recorder.summary(path, TaskSummary(State.FAILED, 0, error=str(error)))
         context.listener(TaskEvent(path, State.FAILED, 0, None, str(error)))
         return Result(State.FAILED, error=str(error))
+
+
+def _holds(condition: str, inputs: Inputs) -> bool:
+    from dalsegno.engine.cel import condition_holds  # it takes longer than all else to import
+
+    return condition_holds(condition, inputs.parameters)
 
 
 async def _run_once(

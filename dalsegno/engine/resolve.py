@@ -10,7 +10,6 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from dalsegno.engine.cel import select
 from dalsegno.engine.values import check_type, normalise
 from dalsegno.errors import InputError
 from dalsegno.runs.record import State
@@ -76,6 +75,8 @@ def resolve_inputs(
         if value is None:
             raise InputError(f"parameter {key!r} of task {name!r}: got null, want a value")
         if spec.get("parameterExpressionSelector"):
+            from dalsegno.engine.cel import select  # it takes longer than all else to import
+
             value = select(spec["parameterExpressionSelector"], value)
         parameters[key] = value
     _add_graph_defaults(component, definitions, parameters)
