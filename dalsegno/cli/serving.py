@@ -210,7 +210,9 @@ def _score(frame: pd.DataFrame, endpoint: str) -> pd.DataFrame:
     from dalsegno.settings import open_default_store
 
     store = open_default_store()
-    live = releases.listing(store, endpoint)[0].release
+    live = releases.live(store, endpoint)
+    if live is None:
+        raise releases.log.unknown(store, endpoint)
     with tempfile.TemporaryDirectory() as scratch:
         model = ScoringModel.load(releases.fetch_model(store, live, Path(scratch, "model")))
         return logic.predict(frame, model, live.number)

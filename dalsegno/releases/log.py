@@ -207,6 +207,25 @@ def in_force(releases: Sequence[Release]) -> list[int]:
     return standing
 
 
+def previous(releases: Sequence[Release]) -> int:
+    """Return the number of what was live before what is live now.
+
+    Args:
+        releases: Of an endpoint, oldest first; at least one.
+
+    Raises:
+        NotFoundError: Nothing was that has not been rolled back.
+    """
+    standing = in_force(releases)
+    if len(standing) > 1:
+        return standing[-2]
+    endpoint, number = releases[-1].endpoint, releases[-1].number
+    raise NotFoundError(
+        f"endpoint {endpoint!r}: got release {number} with none before it, want one to return to",
+        f"dalsegno releases {endpoint}",
+    )
+
+
 def _standing(store: Store, latest: Release) -> Standing:
     if latest.champion is None:
         return Standing(latest)

@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from dalsegno.errors import InputError, NotFoundError
+from dalsegno.errors import InputError
 from dalsegno.releases import log
 from dalsegno.releases.models import check_folder, fetch_model, keep, keep_still
 from dalsegno.releases.release import CANARY, PROMOTED, ROLLED_BACK, Release
@@ -135,7 +135,7 @@ def roll_back(
     if run_id and before.state == ROLLED_BACK and before.evidence.get("run_id") == run_id:
         return before
     check_expected(before, expected)
-    target = log.find(store, endpoint, to or before.champion or _previous(releases))
+    target = log.find(store, endpoint, to or before.champion or log.previous(releases))
     if target.state == CANARY:
         got = f"release {target.number}, which was a canary"
         raise InputError(f"endpoint {endpoint!r}: got {got}, want one that was live")
@@ -199,17 +199,6 @@ def check_expected(before: Release | None, expected: int | None) -> None:
         raise log.overtaken(before)
     got = f"release {before.number}" if before else "no release"
     raise InputError(f"expected release: got {expected}, want the live one, which is {got}")
-
-
-def _previous(releases: list[Release]) -> int:
-    standing = log.in_force(releases)
-    if len(standing) > 1:
-        return standing[-2]
-    endpoint, number = releases[-1].endpoint, releases[-1].number
-    raise NotFoundError(
-        f"endpoint {endpoint!r}: got release {number} with none before it, want one to return to",
-        f"dalsegno releases {endpoint}",
-    )
 
 
 def _test(path: Path) -> dict[str, Any]:

@@ -14,9 +14,8 @@ from typing import Any
 import httpx
 
 from dalsegno import releases
-from dalsegno.errors import InfrastructureError, NotFoundError
+from dalsegno.errors import InfrastructureError
 from dalsegno.releases import Release
-from dalsegno.releases.log import in_force
 from dalsegno.serving.client import wait_until_ready
 from dalsegno.serving.process import ServerProcess, start_server
 from dalsegno.settings import Settings, load_settings
@@ -99,13 +98,8 @@ def _choose(store: Store, endpoint: str, to: int | None) -> tuple[Release, Relea
     live = releases.live(store, endpoint)
     if live is None:
         raise releases.log.unknown(store, endpoint)
-    standing = in_force(releases.history(store, endpoint))
-    if to is None and len(standing) < 2:  # noqa: PLR2004
-        raise NotFoundError(
-            f"endpoint {endpoint!r}: got one release, want one to return to",
-            f"dalsegno releases {endpoint}",
-        )
-    return live, releases.find(store, endpoint, to or standing[-2])
+    before = to or releases.log.previous(releases.history(store, endpoint))
+    return live, releases.find(store, endpoint, before)
 
 
 def _copy(store: Store, copy: Store, wanted: list[Release], scratch: Path) -> dict[str, Any]:

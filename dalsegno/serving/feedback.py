@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from dalsegno.errors import InputError
 from dalsegno.serving import history
 from dalsegno.serving.identity import time_of
@@ -26,6 +28,7 @@ PREFIX = "feedback"
 _ROW = ["prediction_id", "row"]
 _SLACK = timedelta(minutes=2)
 _MOST_BATCHES = 500
+_MOST_ROWS = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -108,15 +111,16 @@ def _check(labels: pd.DataFrame) -> pd.DataFrame:
         raise InputError(f"feedback: got columns {columns}, want also {missing}")
     if not len(labels):
         raise InputError("feedback: got 0 rows, want at least 1")
-    values = pd.to_numeric(labels["label"], errors="coerce")
-    if values.isna().any():
-        got = f"no number in {int(values.isna().sum())} of {len(values)} rows"
+    values = pd.to_numeric(labels["label"], errors="coerce").astype(float)
+    unsound = ~np.isfinite(values)
+    if unsound.any():
+        got = f"no number in {int(unsound.sum())} of {len(values)} rows"
         raise InputError(f"feedback: got {got}, want labels as numbers")
     return pd.DataFrame(
         {
             "prediction_id": labels["prediction_id"].astype(str),
             "row": _row_numbers(labels),
-            "label": values.astype(float),
+            "label": values,
         }
     )
 
@@ -125,8 +129,8 @@ def _row_numbers(labels: pd.DataFrame) -> pd.Series[int]:
     import pandas as pd
 
     given = labels["row"] if "row" in labels.columns else pd.Series(0, index=labels.index)
-    rows = pd.to_numeric(given, errors="coerce")
-    if rows.isna().any() or (rows < 0).any() or (rows % 1 != 0).any():
+    rows = pd.to_numeric(given, errors="coerce").fillna(-1)
+    if not (rows.between(0, _MOST_ROWS) & (rows % 1 == 0)).all():
         raise InputError("feedback: got a row that is no number from 0, want the row of the answer")
     return rows.astype("int32")
 

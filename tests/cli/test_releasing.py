@@ -244,6 +244,17 @@ def test_read_rows_refuses(tmp_path: Path, name: str, text: str) -> None:
         serving.read_rows(tmp_path / name)
 
 
+def test_predict_asks_the_champion_beside_a_canary(
+    call: Call, models: tuple[Path, Path], tmp_path: Path
+) -> None:
+    call("promote", "titanic", models[0])
+    call("promote", "titanic", models[1], "--canary", 10)
+    (tmp_path / "rows.csv").write_text(ROWS)
+    scored = json.loads(call("predict", "titanic", "rows.csv", "--json").output)
+    assert [row["release"] for row in scored] == [1, 1]
+    assert scored[0]["probability"] == pytest.approx(probability("female", 30), abs=1e-6)
+
+
 def test_predict_refuses_an_unknown_endpoint(call: Call, tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text(ROWS)
     with pytest.raises(NotFoundError, match="endpoint 'titanic': got no release yet"):

@@ -262,7 +262,7 @@ def test_drill_wants_something_to_return_to(call: Call, models: tuple[Path, Path
     with pytest.raises(NotFoundError, match="got no release yet"):
         call("rollback", "titanic", "--drill")
     call("promote", "titanic", models[0])
-    with pytest.raises(NotFoundError, match="got one release, want one to return to"):
+    with pytest.raises(NotFoundError, match="got release 1 with none before it"):
         call("rollback", "titanic", "--drill")
 
 

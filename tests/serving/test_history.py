@@ -130,9 +130,12 @@ def test_label_of_an_unknown_prediction_is_counted(store: Store) -> None:
         ({"prediction_id": [], "label": []}, "got 0 rows"),
         ({"prediction_id": ["x"], "label": [1]}, "want an id"),
         ({"prediction_id": [new_id()], "label": ["yes"]}, "got no number in 1 of 1 rows"),
+        ({"prediction_id": [new_id()], "label": [np.inf]}, "got no number in 1 of 1 rows"),
         ({"prediction_id": [new_id()], "label": [1], "row": [-1]}, "no number from 0"),
+        ({"prediction_id": [new_id()], "label": [1], "row": [2**40]}, "no number from 0"),
+        ({"prediction_id": [new_id()], "label": [1], "row": [None]}, "no number from 0"),
     ],
-    ids=["column", "empty", "id", "label", "row"],
+    ids=["column", "empty", "id", "label", "infinite", "row", "large row", "no row"],
 )
 def test_wrong_labels_are_refused(store: Store, labels: dict[str, list], message: str) -> None:  # type: ignore[type-arg]
     with pytest.raises(InputError, match=message):
