@@ -24,6 +24,7 @@ from dalsegno.engine.resolve import (
 from dalsegno.engine.reuse import run_or_reuse
 from dalsegno.engine.spec import producers
 from dalsegno.engine.task import Task
+from dalsegno.engine.task_config import with_task_config
 from dalsegno.engine.values import check_type
 from dalsegno.engine.volume_task import is_volume_task, run_volume_task
 from dalsegno.errors import DalsegnoError
@@ -78,7 +79,11 @@ async def run_node(
             return Result(State.SKIPPED)
         if "parameterIterator" in task or "artifactIterator" in task:
             return await _run_loop(context, task, component, inputs, placeholders, path)
-        settings = resolve_settings(context.pipeline.platform_of(component), component, inner)
+        config = context.pipeline.platform_of(component)
+        settings = resolve_settings(config, component, inner)
+        if "executorLabel" in component:
+            container = context.pipeline.executor(component["executorLabel"]).get("container", {})
+            inputs = with_task_config(component, container, config, inputs, inner)
         return await _run_once(context, task, component, inputs, placeholders, path, settings)
     except DalsegnoError as error:
         context.recorder.summary(path, TaskSummary(State.FAILED, 0, error=str(error)))

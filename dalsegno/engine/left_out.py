@@ -53,9 +53,5 @@ def _unused(pipeline: Pipeline) -> Iterator[tuple[str, str]]:
             yield _LIMITS, label
         if any(item["name"].startswith(_PAUSE) for item in container.get("env", [])):
             yield "debug pauses", label
-    for component in pipeline.spec.get("components", {}).values():
-        parameters = component.get("inputDefinitions", {}).get("parameters", {}).values()
-        if any(item.get("parameterType") == "TASK_CONFIG" for item in parameters):
-            yield "dsl.TaskConfig (it is empty here)", component.get("executorLabel", "")
     if pipeline.platform.get("pipelineConfig", {}).get("resourceTtlOnCompletion"):
         yield "time to live after completion", "the run"

@@ -62,13 +62,14 @@ class Settings:
 
 
 def resolve_settings(
-    config: dict[str, Any], component: dict[str, Any], scope: Scope
+    config: dict[str, Any], component: dict[str, Any], scope: Scope, groups: set[str] | None = None
 ) -> Settings | None:
     """Resolve the platform settings of one task.
 
     Args:
         config: KubernetesExecutorConfig of its executor, in JSON form.
         scope: Of the graph that the task stands in: settings name its inputs and tasks.
+        groups: Of settings to take; default: those for the task itself, not handed on by it.
 
     Returns:
         None where there are none.
@@ -78,8 +79,8 @@ def resolve_settings(
     """
     if not config:
         return None
-    on_pod = applied_to_pod(component)
-    has_env, has_volumes = "ENV" in on_pod, "KUBERNETES_VOLUMES" in on_pod
+    groups = applied_to_pod(component) if groups is None else groups
+    has_env, has_volumes = "ENV" in groups, "KUBERNETES_VOLUMES" in groups
     metadata = config.get("podMetadata", {})
     return Settings(
         [*_variables(config, scope)] if has_env else [],

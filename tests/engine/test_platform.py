@@ -172,18 +172,29 @@ def named_claim() -> None:
 @dsl.component(
     base_image=IMAGE,
     install_kfp_package=False,
-    task_config_passthroughs=[dsl.TaskConfigField.ENV],
+    task_config_passthroughs=[
+        dsl.TaskConfigField.ENV,
+        dsl.TaskConfigField.RESOURCES,
+        dsl.TaskConfigField.KUBERNETES_VOLUMES,
+        dsl.TaskConfigField.KUBERNETES_TOLERATIONS,
+        dsl.TaskConfigField.KUBERNETES_NODE_SELECTOR,
+    ],
 )
 def handing_on(names: list, config: dsl.TaskConfig) -> list:
     import os
 
-    return [name for name in names if name in os.environ]
+    return [name for name in names if name in os.environ] + [vars(config)]
 
 
 @dsl.pipeline
 def handed_on() -> list:
     task = handing_on(names=["PASSWORD", "COLOUR"]).set_env_variable("COLOUR", "blue")
+    task.set_cpu_limit("2").set_memory_request("1Gi")
     kubernetes.use_secret_as_env(task, secret_name="login", secret_key_to_env={"key": "PASSWORD"})
+    kubernetes.use_config_map_as_volume(task, config_map_name="plain", mount_path="/dalsegno-cm")
+    kubernetes.mount_pvc(task, pvc_name="standing", mount_path="/dalsegno-data", sub_path="deep")
+    kubernetes.add_node_selector(task, "disk", "fast")
+    kubernetes.add_toleration(task, key="gpu", operator="Exists", effect="NoSchedule")
     return task.output
 
 
@@ -277,8 +288,27 @@ def test_record_names_the_settings_without_values(play, store):
 def test_variables_that_a_task_hands_on_are_not_its_own(play):
     record = play(handed_on)
     assert (record.state, record.error) == (State.SUCCEEDED, None)
-    assert record.outputs["parameters"]["Output"] == []
-    assert "dsl.TaskConfig (it is empty here)" in record.notices[0]
+    secret = {"name": "login", "key": "key", "optional": False}
+    assert record.outputs["parameters"]["Output"] == [
+        {
+            "affinity": None,
+            "tolerations": [{"key": "gpu", "operator": "Exists", "effect": "NoSchedule"}],
+            "node_selector": {"disk": "fast"},
+            "env": [
+                {"name": "COLOUR", "value": "blue"},
+                {"name": "PASSWORD", "valueFrom": {"secretKeyRef": secret}},
+            ],
+            "volumes": [
+                {"name": "standing", "persistentVolumeClaim": {"claimName": "standing"}},
+                {"name": "plain", "configMap": {"name": "plain", "optional": False}},
+            ],
+            "volume_mounts": [
+                {"name": "standing", "mountPath": "/dalsegno-data", "subPath": "deep"},
+                {"name": "plain", "mountPath": "/dalsegno-cm"},
+            ],
+            "resources": {"limits": {"cpu": "2"}, "requests": {"memory": "1Gi"}},
+        }
+    ]
 
 
 @needs_mounts
