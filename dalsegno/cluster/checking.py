@@ -76,7 +76,8 @@ def _namespace(api: KfpApi) -> Finding:
 
 def _readable(api: KfpApi) -> str:
     api.runs(1)
-    return f"runs of {api.access.namespace or 'the one user'} can be read"
+    whose = api.access.namespace if api.health.get("multi_user") else "the one user"
+    return f"runs of {whose} can be read"
 
 
 def _manifest(api: KfpApi) -> Finding:
@@ -115,15 +116,13 @@ def _store(root: str, open_store: Callable[[str], Store]) -> Finding:
 
 
 def _kubernetes(kubernetes: KubernetesApi) -> Iterator[Finding]:
-    space = kubernetes.namespace
     try:
-        labels = kubernetes.namespace_labels()
+        sees = kubernetes.may("get", "", "namespaces")  # whom it knows, it answers that
     except DalsegnoError as error:
-        said = str(error).removeprefix("Kubernetes: ")
+        said = str(error).removeprefix("Kubernetes").lstrip(": ")
         yield Finding("Kubernetes", "unknown", said, error.next_command or "")
         return
-    level = labels.get("pod-security.kubernetes.io/enforce", "none")
-    yield Finding("pod security", *_level(space, level))
+    yield _pod_security(kubernetes, sees)
     for subject, account, rights in (
         ("your rights", None, _OURS),
         (f"rights of {_ACCOUNT}", _ACCOUNT, _RIGHTS),
@@ -131,12 +130,23 @@ def _kubernetes(kubernetes: KubernetesApi) -> Iterator[Finding]:
         yield _rights(kubernetes, subject, account, rights)
 
 
-def _level(space: str, level: str) -> tuple[str, str, str]:
+def _pod_security(kubernetes: KubernetesApi, sees: bool) -> Finding:
+    subject, space = "pod security", kubernetes.namespace
+    if not sees:
+        mend = f"kubectl auth can-i get namespaces -n {space}"
+        return Finding(subject, "unknown", f"may not get namespace {space}", mend)
+    try:
+        labels = kubernetes.namespace_labels()
+    except NotFoundError:
+        return Finding(subject, "missing", f"no namespace {space}", "kubectl get namespaces")
+    except DalsegnoError as error:
+        return Finding(subject, "unknown", str(error), error.next_command or "")
+    level = labels.get("pod-security.kubernetes.io/enforce", "none")
     detail = f"namespace {space} enforces {level}"
     if level in _LEVELS[1:]:
-        return "ok", detail, ""
-    command = f"kubectl label ns {space} pod-security.kubernetes.io/enforce=baseline"
-    return "missing", detail, command
+        return Finding(subject, "ok", detail)
+    mend = f"kubectl label ns {space} pod-security.kubernetes.io/enforce=baseline"
+    return Finding(subject, "missing", detail, mend)
 
 
 def _rights(

@@ -84,7 +84,8 @@ class KubernetesApi:
         except ApiException as error:
             raise self._refusal(path, error) from error
         except (HTTPError, OSError) as error:
-            message = f"Kubernetes: got no answer ({type(error).__name__}), want one"
+            cause = type(getattr(error, "reason", error)).__name__  # not that it was tried often
+            message = f"Kubernetes: got no answer ({cause}), want one"
             raise InfrastructureError(message, _CHECK) from error
         found: Item = json.loads(answer.data)
         return found
@@ -96,8 +97,11 @@ class KubernetesApi:
 
     def _refusal(self, path: str, error: Any) -> Exception:
         where = f"Kubernetes {path.partition('?')[0]}"
-        if error.status in (_UNAUTHORIZED, _FORBIDDEN):
-            message = f"{where}: got {error.status} {error.reason}, want the right to it"
+        if error.status == _UNAUTHORIZED:
+            message = f"{where}: got 401 {error.reason}, want credentials that it knows"
+            return ConfigurationError(message, "kubectl auth whoami")
+        if error.status == _FORBIDDEN:
+            message = f"{where}: got 403 {error.reason}, want the right to it"
             return ConfigurationError(message, f"kubectl auth can-i --list -n {self.namespace}")
         if error.status == _NOT_FOUND:
             return NotFoundError(f"{where}: got no such thing, want one")

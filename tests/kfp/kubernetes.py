@@ -19,7 +19,7 @@ class FakeKubernetes:
 
     Attributes:
         status: Answer to everything, unless it is 200.
-        labels: Of the namespace.
+        labels: Of the namespace; None if it is not there.
         refused: Verb and resource that we, or a service account, may not: `(user, verb, resource)`.
     """
 
@@ -27,13 +27,15 @@ class FakeKubernetes:
         self.workflows: list[dict[str, Any]] = []
         self.pods: list[dict[str, Any]] = []
         self.status = 200
-        self.labels = {"pod-security.kubernetes.io/enforce": "baseline"}
+        self.labels: dict[str, str] | None = {"pod-security.kubernetes.io/enforce": "baseline"}
         self.refused: set[tuple[str, str, str]] = set()
         self.bodies: list[dict[str, Any]] = []
 
     def answer(self, path: str, query: dict[str, list[str]], body: Any) -> tuple[int, Any]:
         if self.status != 200:
             return self.status, {"kind": "Status", "message": "no"}
+        if path == SPACE and self.labels is None:
+            return 404, {"kind": "Status", "message": 'namespaces "kubeflow" not found'}
         if path == SPACE:
             return 200, {"metadata": {"name": "kubeflow", "labels": self.labels}}
         if path.startswith(REVIEWS):

@@ -62,6 +62,19 @@ def test_missing_right_is_named_with_a_command_that_shows_it(refused, subject, k
     assert found.mend == f"kubectl auth can-i {verb} {resource} {who}-n kubeflow"
 
 
+def test_namespace_that_may_not_be_seen_leaves_the_rights_to_be_looked_at(kubernetes, check):
+    kubernetes.refused |= {("me", "get", "namespaces"), ("me", "list", "pods")}
+    found = check()
+    assert (found["pod security"].state, found["your rights"].state) == ("unknown", "missing")
+    assert found["pod security"].mend == "kubectl auth can-i get namespaces -n kubeflow"
+
+
+def test_namespace_that_is_not_there_is_named(kubernetes, check):
+    kubernetes.labels = None
+    found = check()["pod security"]
+    assert (found.state, found.detail) == ("missing", "no namespace kubeflow")
+
+
 @pytest.mark.parametrize("status", [401, 403, 500])
 def test_kubernetes_that_does_not_let_us_look_is_unknown(status, kubernetes, check):
     kubernetes.status = status
