@@ -7,6 +7,7 @@ executor output.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
 import linecache
@@ -69,7 +70,14 @@ def describe_error(error: BaseException) -> dict[str, Any]:
 
 def is_machinery(filename: str) -> bool:
     """Say whether a frame of that file is KFP's or ours, between the command and the task."""
-    return f"{os.sep}kfp{os.sep}" in filename or filename == __file__ or filename.startswith("<")
+    return filename.startswith(("<", _kfp_folder())) or filename == __file__
+
+
+@functools.cache
+def _kfp_folder() -> str:
+    """Return where kfp is installed, and no other folder of that name: users have such, too."""
+    spec = importlib.util.find_spec("kfp")
+    return os.path.join(os.path.dirname(str(spec.origin)), "") if spec else "<"
 
 
 def _load(path: Path) -> ModuleType:

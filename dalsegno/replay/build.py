@@ -17,6 +17,7 @@ from dalsegno.replay.capsule import (
     RECORD,
     SOURCE,
     Capsule,
+    InputFile,
     Manifest,
     is_capsule,
     open_capsule,
@@ -57,7 +58,7 @@ def build_capsule(
     try:
         arriving.mkdir(parents=True)
         files = _write_texts(arriving, allowed)
-        inputs = fetch_inputs(record, store, arriving, tell)
+        inputs = _fetched(run, record, store, arriving, tell)
         manifest = Manifest(
             run.run_id,
             record.task,
@@ -106,6 +107,20 @@ def _write_texts(folder: Path, record: TaskRecord) -> dict[str, str]:
     for name, text in texts.items():
         (folder / name).write_bytes(text)
     return {name: hashlib.sha256(text).hexdigest() for name, text in texts.items()}
+
+
+def _fetched(
+    run: RunRecord, record: TaskRecord, store: Store, folder: Path, tell: Callable[[str], None]
+) -> dict[str, list[InputFile]]:
+    """Fetch the inputs; for one that is lost say how it is made again."""
+    try:
+        return fetch_inputs(record, store, folder, tell)
+    except InputError as error:
+        again = f"dalsegno resume {run.run_id} --from {record.task}"
+        show = f"dalsegno show {run.run_id}/{record.task}"
+        raise type(error)(str(error), error.next_command or (show if run.origin else again)) from (
+            error.__cause__
+        )
 
 
 def _settle(arriving: Path, folder: Path) -> None:

@@ -21,7 +21,7 @@ from dalsegno.engine.pull import Images, mapped
 from dalsegno.errors import ConfigurationError, NotFoundError
 from dalsegno.replay.capsule import Capsule
 from dalsegno.replay.outcome import Replayed, new_replay, write_outcome
-from dalsegno.replay.places import inputs_of, outputs_in
+from dalsegno.replay.places import executor_input_of, inputs_of, outputs_in
 from dalsegno.replay.play import WORKSPACE_FOLDER, with_outputs
 from dalsegno.replay.surroundings import VOLUMES_FOLDER, apply_platform
 from dalsegno.store.base import remove
@@ -112,7 +112,7 @@ def _work(capsule: Capsule, started: Replayed, image: str) -> Play:
         command=record.command,
         args=record.args,
         component=record.component_spec,
-        executor_input=record.executor_input,
+        executor_input=executor_input_of(capsule),
         local=local,
         environment=dict(record.environment),
         host_environment={},

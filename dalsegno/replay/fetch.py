@@ -18,6 +18,7 @@ from dalsegno.store.digest import EMPTY_SHA256
 from dalsegno.store.file import FileStore
 from dalsegno.store.keys import check_key
 
+_SCHEMES = ("s3", "minio", "gs", "file")
 _WORKERS = 8
 _SMALL_BYTES = 16 * 1024 * 1024  # larger ones go one by one: a store splits them into parts
 
@@ -94,6 +95,10 @@ def _fetch_all(
 
 def _fetch(item: Wanted, store: Store, folder: Path, tell: Callable[[str], None]) -> InputFile:
     target = folder / item.path
+    scheme, separator, _ = item.uri.partition("://")
+    if separator and scheme not in _SCHEMES:
+        tell(f"input {item.input_name!r}: {item.uri} is in no store, played as metadata alone")
+        return InputFile(item.uri)
     try:
         digest = _download(item, store, target)
     except NotFoundError as error:

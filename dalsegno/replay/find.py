@@ -75,6 +75,12 @@ def _unknown(run: RunRecord, name: str, started: list[str]) -> NotFoundError:
             f"started{why}, want one that ran: {_few(started)}",
             show,
         )
+    if not run.state.is_final:
+        return NotFoundError(
+            f"task {name!r} of run {run.run_id}: not found while the run is still {run.state}, "
+            f"known so far are {_few(started)}",
+            show,
+        )
     close = difflib.get_close_matches(name, started, n=1)
     hint = f" (did you mean {close[0]!r}?)" if close else ""
     return NotFoundError(

@@ -6,10 +6,22 @@ import copy
 from pathlib import Path
 from typing import Any
 
-from dalsegno.engine.placeholders import WORKSPACE, fill_in
+from dalsegno.engine.placeholders import IN_WORKSPACE, WORKSPACE, fill_in
 from dalsegno.errors import InputError
 from dalsegno.replay.capsule import Capsule
 from dalsegno.store.keys import check_key
+
+
+def executor_input_of(capsule: Capsule) -> dict[str, Any]:
+    """Return the executor input as recorded, with every artifact at its URI.
+
+    What an importer had put into the run's workspace is read from the capsule like any other.
+    """
+    given: dict[str, Any] = copy.deepcopy(capsule.record.executor_input)
+    for found in given.get("inputs", {}).get("artifacts", {}).values():
+        for artifact in found["artifacts"]:
+            artifact.get("metadata", {}).pop(IN_WORKSPACE, None)
+    return given
 
 
 def inputs_of(capsule: Capsule) -> dict[str, Any]:
@@ -17,7 +29,7 @@ def inputs_of(capsule: Capsule) -> dict[str, Any]:
 
     Default values are left to the function, and in a container to what stands for the launcher.
     """
-    inputs: dict[str, Any] = copy.deepcopy(capsule.record.executor_input.get("inputs", {}))
+    inputs: dict[str, Any] = executor_input_of(capsule).get("inputs", {})
     for name, found in inputs.get("artifacts", {}).items():
         paths = capsule.input_paths(name)
         for artifact, path in zip(found["artifacts"], paths, strict=True):

@@ -72,7 +72,10 @@ def read_task(store: Store, run: RunRecord, task: str, attempt: int | None = Non
         )
     number = attempt or numbers[-1]
     if number not in numbers:
-        raise NotFoundError(f"task {task!r}: got attempt {number}, want one of {numbers}")
+        raise NotFoundError(
+            f"task {task!r} of run {run.run_id}: got attempt {number}, want one of {numbers}",
+            f"dalsegno show {run.run_id}/{task}/{numbers[-1]}",
+        )
     key = attempt_key(run.run_id, task, number, "record.json")
     return _derive(TaskRecord.from_json(store.get(key)), run)
 

@@ -127,3 +127,11 @@ def formatted(name: str = "x") -> None:
 @dsl.pipeline(pipeline_config=dsl.PipelineConfig(workspace=dsl.WorkspaceConfig(size="1Gi")))
 def in_workspace() -> str:
     return keep_in(folder=dsl.WORKSPACE_PATH_PLACEHOLDER).output
+
+
+@dsl.pipeline(pipeline_config=dsl.PipelineConfig(workspace=dsl.WorkspaceConfig(size="1Gi")))
+def imported_into_workspace(uri: str) -> str:
+    data = dsl.importer(
+        artifact_uri=uri, artifact_class=dsl.Dataset, download_to_workspace=True
+    ).output
+    return read_path(data=data, number=7).output

@@ -109,8 +109,9 @@ def test_removed_artifact_leaves_nothing_half_built(run, store):
     record = run(samples.artifacts)
     task = read_task(store, record, "read")
     Path(task.inputs["data"][0]["uri"]).unlink()
-    with pytest.raises(NotFoundError, match=r"input 'data': got nothing at .*removed since"):
+    with pytest.raises(NotFoundError, match=r"input 'data': got nothing at .*removed") as caught:
         build_capsule(store, record, task, place_of(store, task))
+    assert caught.value.next_command == f"dalsegno resume {record.run_id} --from read"
     assert not [path for path in shelf(store).rglob("*") if path.is_file()]
 
 

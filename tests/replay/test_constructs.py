@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from dalsegno.errors import InputError, NotFoundError
-from dalsegno.replay.find import find_task
+from dalsegno.replay.build import build_capsule
+from dalsegno.replay.find import find_task, resolve_task
+from dalsegno.replay.play import play, prepare_replay
 from dalsegno.replay.recorded import fetch_into
+from dalsegno.replay.shelf import place_of
 from dalsegno.replay.verdict import Ending, judge
 from dalsegno.runs.reader import task_records
+from dalsegno.runs.record import State
+from dalsegno.store import open_store
 from tests.engine import samples
 from tests.replay import broad
 
@@ -85,6 +91,32 @@ def test_importer_is_refused_by_name(run, store, replay, tmp_path):
     assert replay(f"{record.run_id}/read").parameters["Output"] == "imported:7"
 
 
+def test_artifact_in_workspace_is_read_from_the_capsule(run, replay, tmp_path):
+    data = tmp_path / "data.txt"
+    data.write_text("imported")
+    record = run(broad.imported_into_workspace, uri=str(data))
+    assert replay(f"{record.run_id}/read-path").parameters["Output"] == "imported7"
+
+
+def test_artifact_of_no_store_is_metadata_alone(run, store, replay, capsule_of, tmp_path):
+    record = run(samples.imported, uri="oci://registry.example/model")
+    outcome = replay(f"{record.run_id}/read")
+    verdict = judge(capsule_of(f"{record.run_id}/read"), outcome, fetch_into(tmp_path, store))
+    assert verdict.ending is Ending.FAILURE_REPRODUCED
+
+
+def test_line_is_found_below_a_folder_named_kfp(tmp_path):
+    from dalsegno.cli.pipelines import compile_object
+    from dalsegno.engine.run import run_pipeline
+
+    store = open_store(str(tmp_path / "kfp" / "store"))
+    record = run_pipeline(compile_object(samples.failing), {}, store)
+    run, task = find_task(store, record.run_id)
+    capsule = build_capsule(store, run, task, place_of(store, task))
+    outcome = play(prepare_replay(capsule))
+    assert judge(capsule, outcome, fetch_into(tmp_path, store)).ending is Ending.FAILURE_REPRODUCED
+
+
 def test_replay_leaves_the_run_alone(run, store, replay):
     record = run(samples.artifacts)
     before = {item.key: store.get(item.key) for item in store.list(f"runs/{record.run_id}")}
@@ -121,6 +153,12 @@ def test_unknown_task_lists_the_known(run, store):
     record = run(samples.chain)
     with pytest.raises(NotFoundError, match=r"did you mean 'add-2'\?\), known are add, add-2"):
         find_task(store, f"{record.run_id}/ad-2")
+
+
+def test_unknown_task_of_a_running_run_may_come_yet(run, store):
+    record = replace(run(samples.chain), state=State.RUNNING)
+    with pytest.raises(NotFoundError, match=r"not found while the run is still running, known so"):
+        resolve_task(record, "later")
 
 
 def test_skipped_task_says_why_it_never_ran(run, store):
