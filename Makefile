@@ -1,6 +1,7 @@
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 BIN := .venv/bin
+PEERS := benchmarks/peers
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock"
 INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python
 
@@ -74,6 +75,10 @@ lock: $(BIN)/uv ## Renew the hashed lock files
 	$(LOCK) requirements/training.in -c requirements/local.txt -o requirements/training.txt
 	$(LOCK) requirements/serving.in -c requirements/local.txt -o requirements/serving.txt
 	$(LOCK) requirements/mlflow.in -o requirements/mlflow.txt
+	$(LOCK) --overrides $(PEERS)/overrides.txt $(PEERS)/bentoml/requirements.in -o $(PEERS)/bentoml/requirements.txt
+	$(LOCK) --overrides $(PEERS)/overrides.txt $(PEERS)/kserve/requirements.in -o $(PEERS)/kserve/requirements.txt
+	$(LOCK) --overrides $(PEERS)/overrides.txt $(PEERS)/mlflow/requirements.in -o $(PEERS)/mlflow/requirements.txt
+	$(LOCK) --overrides $(PEERS)/overrides.txt $(PEERS)/mlserver/requirements.in -o $(PEERS)/mlserver/requirements.txt
 
 clean: ## Remove the environment and what the demo wrote
-	rm -rf .venv demo *.egg-info
+	rm -rf .venv demo *.egg-info $(PEERS)/*/.venv

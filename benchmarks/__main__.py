@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).parent
-HELPERS = {"__init__", "__main__", "kfp_local", "load", "serving_peers"}
+HELPERS = {"__init__", "__main__", "kfp_local", "load"}
 Figure = dict[str, Any]
 
 

@@ -1,13 +1,12 @@
-"""Servers to compare with, around the same ONNX graph.
+"""Bare functions to compare with, around the same ONNX graph, in our own environment.
 
-Run: `python -m benchmarks.serving_peers KIND MODEL_FOLDER PORT`. `asgi`, `starlette` and `fastapi`
-are bare functions: they parse the protocol's body, call ONNX Runtime and write the protocol's
-answer, without a check, on the same uvicorn as our server. `kserve` is KServe's ModelServer.
+Run: `python -m benchmarks.peers.bare MODEL_FOLDER PORT KIND`. `asgi`, `starlette` and `fastapi`
+parse the protocol's body, call ONNX Runtime and write the protocol's answer, without a check, on
+the same uvicorn as our server.
 """
 
 import json
 import sys
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,22 +15,20 @@ import numpy as np
 import orjson
 
 
-def open_graph(folder: Path) -> tuple[Any, dict[str, str], float]:
-    """Open a model folder's graph: session, datatypes by input, threshold."""
+def open_graph(folder: Path) -> tuple[Any, float]:
+    """Open a model folder's graph: session, threshold."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     providers = ["CPUExecutionProvider"]
     session = onnxruntime.InferenceSession(str(folder / "model.onnx"), options, providers)
-    inputs = json.loads((folder / "signature.json").read_text())["inputs"]
-    threshold = json.loads((folder / "training.json").read_text())["threshold"]
-    return session, {item["name"]: item["datatype"] for item in inputs}, threshold
+    return session, json.loads((folder / "training.json").read_text())["threshold"]
 
 
 def bare_function(folder: Path) -> Callable[[bytes], bytes]:
     """Make the bare function: body in, body out."""
-    session, _, threshold = open_graph(folder)
+    session, threshold = open_graph(folder)
     kinds = {"BYTES": object, "FP32": np.float32}
 
     def predict(body: bytes) -> bytes:
@@ -99,46 +96,8 @@ def fastapi(predict: Callable[[bytes], bytes]) -> Any:
     return app
 
 
-def serve_kserve(folder: Path, port: int) -> None:
-    """Serve the graph by KServe's ModelServer."""
-    from kserve import InferOutput, InferRequest, InferResponse, Model, ModelServer
-
-    session, inputs, threshold = open_graph(folder)
-    kinds = {"BYTES": object, "FP32": np.float32}
-
-    class Graph(Model):
-        def load(self) -> bool:
-            self.ready = True
-            return True
-
-        async def predict(self, payload: Any, headers: Any = None, **_: Any) -> Any:
-            assert isinstance(payload, InferRequest)
-            tensors = {
-                item.name: np.array(item.data, kinds[inputs[item.name]]).reshape(-1, 1)
-                for item in payload.inputs
-            }
-            found = session.run(["probability"], tensors)[0]
-            outputs = []
-            for name, kind, values in (
-                ("probability", "FP32", found),
-                ("decision", "INT32", (found >= threshold).astype(np.int32)),
-            ):
-                output = InferOutput(name, [len(values)], kind)
-                output.set_data_from_numpy(values, binary_data=False)
-                outputs.append(output)
-            return InferResponse(payload.id or str(uuid.uuid4()), self.name, outputs)
-
-    model = Graph("titanic")
-    model.load()
-    ModelServer(http_port=port, enable_grpc=False, workers=1, access_log_format=None).start([model])
-
-
-def main(kind: str, folder: str, port: str) -> None:
+def main(folder: str, port: str, kind: str) -> None:
     """Serve until killed."""
-    if kind == "kserve":
-        sys.argv = sys.argv[:1]  # KServe reads them
-        serve_kserve(Path(folder), int(port))
-        return
     import uvicorn
 
     make = {"asgi": asgi, "starlette": starlette, "fastapi": fastapi}[kind]
