@@ -7,6 +7,7 @@ large or come slowly. All else is routed by Starlette. The README beside this fi
 from __future__ import annotations
 
 import time
+from functools import lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -142,13 +143,20 @@ def asked_by(path: str) -> Asked | None:
     """Read the path of a prediction, None if it is another one."""
     if not path.endswith("/infer"):
         return None
+    named = _named_by(path)
+    return Asked(*named, "http") if named else None
+
+
+@lru_cache
+def _named_by(path: str) -> tuple[str, str] | None:
+    """Read endpoint and version of the path of a prediction."""
     parts = path.split("/")
     if parts[:3] != ["", "v2", "models"]:
         return None
     if len(parts) == _INFER_PARTS:
-        return Asked(parts[3], "", "http")
+        return parts[3], ""
     if len(parts) == _VERSIONED_PARTS and parts[4] == "versions":
-        return Asked(parts[3], parts[5], "http")
+        return parts[3], parts[5]
     return None
 
 

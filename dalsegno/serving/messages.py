@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,12 +17,16 @@ OUTPUTS: Mapping[str, str] = {"probability": "FP32", "decision": "INT32"}
 """Datatype by name of what every endpoint answers, each of shape [rows]."""
 
 
-@dataclass(slots=True)
-class WantedOutput:
+class WantedOutput(NamedTuple):
     """An output that was asked for, and whether its values shall come as raw bytes."""
 
     name: str
     is_binary: bool = False
+
+
+_ALL_OUTPUTS = {
+    binary: tuple(WantedOutput(name, binary) for name in OUTPUTS) for binary in (False, True)
+}
 
 
 @dataclass(slots=True)
@@ -88,14 +92,14 @@ class Answer:
         return [(output, values[output.name]) for output in wanted_outputs(self.request)]
 
 
-def wanted_outputs(request: InferenceRequest) -> list[WantedOutput]:
+def wanted_outputs(request: InferenceRequest) -> Sequence[WantedOutput]:
     """Return the outputs that were asked for.
 
     Raises:
         InputError: There is no such output.
     """
     if not request.outputs:
-        return [WantedOutput(name, request.is_binary) for name in OUTPUTS]
+        return _ALL_OUTPUTS[request.is_binary]
     unknown = [output.name for output in request.outputs if output.name not in OUTPUTS]
     if unknown:
         raise InputError(f"outputs: got {quote(unknown)}, want any of {quote(OUTPUTS)}")

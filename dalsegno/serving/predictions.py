@@ -244,8 +244,17 @@ def _size(path: Path) -> int:
 
 def _line(prediction: Prediction, columns: tuple[str, ...], error: str) -> bytes:
     inputs = prediction.inputs
-    unknown = [None] * len(next(iter(inputs.values())))
+    rows = len(next(iter(inputs.values())))
+    unknown = [None] * rows
     probabilities = unknown if error else prediction.probabilities.tolist()
+    values = {
+        name: unknown
+        if name not in inputs
+        else [inputs[name].item()]  # takes half of the time
+        if rows == 1
+        else inputs[name].ravel().tolist()
+        for name in columns
+    }
     record = {
         "id": prediction.id,
         "request": prediction.request_id,
@@ -255,9 +264,7 @@ def _line(prediction: Prediction, columns: tuple[str, ...], error: str) -> bytes
         "key": prediction.key,
         "seconds": prediction.seconds,
         "error": error,
-        "inputs": {
-            name: inputs[name].ravel().tolist() if name in inputs else unknown for name in columns
-        },
+        "inputs": values,
         "probability": probabilities,
     }
     return orjson.dumps(record, default=_text) + b"\n"
