@@ -260,6 +260,15 @@ def test_mlflow_names_the_driver_that_its_image_has(overlay, server):
     assert "\npsycopg2-binary==" in lock
 
 
+@each
+def test_mlflow_takes_requests_to_each_address_that_is_documented(overlay, server):
+    (container,) = pods(render(overlay, server))["Deployment/mlflow"]["spec"]["containers"]
+    values = {item["name"]: item.get("value") for item in container["env"]}
+    documented = set(re.findall(r"http://([\w.]+:5000)\b", DOCS))
+    assert {"mlflow.dalsegno:5000", "127.0.0.1:5000"} == documented
+    assert documented <= set(values["MLFLOW_SERVER_ALLOWED_HOSTS"].split(","))
+
+
 def test_kfp_is_pinned():
     for path in (MANIFESTS / "kfp").rglob("kustomization.yaml"):
         (resource,) = yaml.safe_load(path.read_text())["resources"]
