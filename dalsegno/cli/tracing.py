@@ -31,12 +31,15 @@ def register(app: typer.Typer) -> None:
 
 def predictions(
     endpoint: str = typer.Argument(help="Name of the endpoint."),
-    output: Path = typer.Option(..., help="Write .csv, .parquet or .jsonl."),
+    output: Path | None = typer.Option(None, help="Write .csv, .parquet or .jsonl."),
+    dataset: str = typer.Option(
+        "", metavar="NAME", help="Publish what the live model answered, for `run monitoring`."
+    ),
     since: str = typer.Option(
         "24h", help="From then on: ISO 8601 (UTC if bare), or so long ago as 30m, 24h, 7d."
     ),
     until: str = typer.Option("", help="Up to then, in the same form; default: now."),
-    label: str = typer.Option("label", help="Column for labels that have come."),
+    label: str = typer.Option("label", help="Column of the file for labels that have come."),
     shadow: bool = typer.Option(False, "--shadow", help="Shadows' answers too."),
 ) -> None:
     """Write the logged predictions of an endpoint, with the labels that have come, as a table.
@@ -48,17 +51,23 @@ def predictions(
     from dalsegno.cli.serving import write_rows
     from dalsegno.serving import feedback as labels
     from dalsegno.serving import history
+    from dalsegno.serving.served import by_live_model
     from dalsegno.settings import open_default_store
 
+    if (output is None) == (not dataset):
+        got = "neither or both of --output and --dataset"
+        raise InputError(f"predictions: got {got}, want one of them")
     store = open_default_store()
     end = _read_time(until) if until else None
     frame = history.read(store, endpoint, _read_time(since), end)
+    if output is None:
+        return _publish(store, dataset, by_live_model(store, endpoint, frame))
     frame = frame if shadow else frame[frame["role"] != "shadow"].reset_index(drop=True)
     table = history.as_examples(labels.join(store, endpoint, frame, name=label))
     write_rows(table, output)
     known = int(table[label].notna().sum())
     text = f"wrote {len(table)} rows to {output}, {known} with a label"
-    console().print(text, markup=False, soft_wrap=True)
+    return console().print(text, markup=False, soft_wrap=True)
 
 
 def feedback(
@@ -124,6 +133,18 @@ def _read_time(text: str) -> datetime:
     except ValueError as error:
         raise InputError(f"time: got {text!r}, want ISO 8601, or 30m, 24h, 7d") from error
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _publish(store: Store, name: str, table: pd.DataFrame) -> None:
+    import tempfile
+
+    from dalsegno import datasets
+
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch, "predictions.parquet")
+        table.to_parquet(path, index=False)
+        made = datasets.publish(store, name, path)
+    console().print(f"published {made.rows} rows as {made.ref}", markup=False, soft_wrap=True)
 
 
 def _labels(file: Path | None, prediction: str, label: float | None, row: int) -> pd.DataFrame:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import typer
@@ -214,10 +215,31 @@ def test_feedback_joins_the_predictions(
     assert table["probability"].tolist() == pytest.approx([probability("male", 20)] * 3, abs=1e-6)
 
 
+def test_served_predictions_become_a_data_set(
+    call: Call, models: tuple[Path, Path], store: Store, tmp_path: Path
+) -> None:
+    first = releases.promote(store, "titanic", models[0], reason="", who="anna")
+    old = log_answers(store, tmp_path / "log", first, 2)
+    second = releases.promote(store, "titanic", models[1], reason="", who="anna")
+    with pytest.raises(InputError, match="got 2 of other releases, want some of release 2"):
+        call("predictions", "titanic", "--dataset", "titanic-served")
+    ids = log_answers(store, tmp_path / "log", second, 3)
+    call("feedback", "titanic", "--id", ids[1], "--label", 1)
+    said = call("predictions", "titanic", "--dataset", "titanic-served").output
+    assert said == "published 3 rows as titanic-served@1\n"
+    datasets.fetch(store, "titanic-served@1", tmp_path / "served.parquet")
+    table = pd.read_parquet(tmp_path / "served.parquet")
+    assert not set(old) & set(table["prediction_id"])
+    table = table.set_index("passenger").loc[[f"{each}/0" for each in ids]]
+    assert table["survived"].tolist() == pytest.approx([np.nan, 1, np.nan], nan_ok=True)
+    assert table["sex"].tolist() == ["male"] * 3
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["feedback", "titanic"], "got neither or both"),
+        (["predictions", "titanic"], "got neither or both of --output and --dataset"),
         (["feedback", "titanic", "--id", "x"], "--id without --label"),
         (["predictions", "titanic", "--output", "a.csv", "--since", "noon"], "time: got 'noon'"),
         (["replay"], "want one of them"),
