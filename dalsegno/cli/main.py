@@ -71,6 +71,8 @@ def options(
         os.environ["DALSEGNO_STORE_URI"] = os.environ[GIVEN_STORE] = store
     if debug:
         os.environ["_DALSEGNO_DEBUG"] = "1"
+    if not debug:
+        logging.getLogger("urllib3").setLevel(logging.ERROR)  # of a retry only its end is news
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 EMULATOR_VARIABLE = "STORAGE_EMULATOR_HOST"
 _TIMEOUT = (CONNECT_SECONDS, READ_SECONDS)
 _PATIENCE_SECONDS = 20
+_LOG_IN = "gcloud auth application-default login"
 
 
 class GCSStore(RemoteStore):
@@ -121,8 +122,7 @@ class GCSStore(RemoteStore):
             return Client()
         except (GoogleAuthError, OSError) as error:
             got = "no Google credentials"
-            hint = "gcloud auth application-default login"
-            raise ConfigurationError(f"store {self.uri}: got {got}, want some", hint) from error
+            raise ConfigurationError(f"store {self.uri}: got {got}, want some", _LOG_IN) from error
 
     @contextmanager
     def _answers(self, key: str) -> Iterator[None]:
@@ -151,14 +151,14 @@ class GCSStore(RemoteStore):
             OSError,
         ) as error:
             message = f"store {self.uri}: got {type(error).__name__}, want an answer"
-            raise InfrastructureError(message) from error
+            raise InfrastructureError(message, f"gcloud storage ls gs://{self.bucket}") from error
         except GoogleAuthError as error:
             raise self._misfit(error) from error
 
     def _misfit(self, error: Exception) -> ConfigurationError:
         got = str(error).partition("\n")[0][:100]
         return ConfigurationError(
-            f"store {self.uri}: got {got}, want a bucket and account that fit"
+            f"store {self.uri}: got {got}, want a bucket and account that fit", _LOG_IN
         )
 
 

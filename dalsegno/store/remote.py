@@ -34,7 +34,7 @@ from dalsegno.store.keys import check_key
 PART_BYTES = 16 * 1024 * 1024
 WORKERS = 4
 CONNECT_SECONDS = 5
-READ_SECONDS = 60
+READ_SECONDS = 30
 ATTEMPTS = 3
 
 _Item = TypeVar("_Item")

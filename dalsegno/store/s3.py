@@ -40,6 +40,7 @@ _MAX_PARTS = 9_000  # S3 allows 10,000
 _OK, _NOT_FOUND, _IN_PROGRESS, _PRECONDITION_FAILED = 200, 404, 409, 412
 _WORTH_A_RETRY = (408, 425, 429)
 _SERVER_FAULT = 500
+_KEYS = "export DALSEGNO_S3_ACCESS_KEY=… DALSEGNO_S3_SECRET_KEY=…"
 
 
 class S3Store(RemoteStore):
@@ -186,9 +187,9 @@ class S3Store(RemoteStore):
             want = "one of S3: is this its port?"
             raise InfrastructureError(f"store {self.uri}: got {error}, want {want}") from error
         except (HTTPError, MinioException, OSError) as error:
-            where = self._access.endpoint
-            message = f"store {self.uri}: got {type(error).__name__} from {where}, want an answer"
-            raise InfrastructureError(message) from error
+            got = type(getattr(error, "reason", None) or error).__name__
+            message = f"store {self.uri}: got {got} from {self._access.endpoint}, want an answer"
+            raise InfrastructureError(message, self._knock()) from error
         except ValueError as error:
             raise ConfigurationError(f"store {self.uri}: got {error}, want another") from error
 
@@ -199,8 +200,12 @@ class S3Store(RemoteStore):
             return NotFoundError(f"{self.uri}/{key}: got no such object, want one")
         message = f"store {self.uri}: got {status} {code} from {self._access.endpoint}"
         if status >= _SERVER_FAULT or status in (_IN_PROGRESS, *_WORTH_A_RETRY):
-            return InfrastructureError(f"{message}, want an answer")
-        return ConfigurationError(f"{message}, want a bucket, keys and region that fit")
+            return InfrastructureError(f"{message}, want an answer", self._knock())
+        return ConfigurationError(f"{message}, want a bucket, keys and region that fit", _KEYS)
+
+    def _knock(self) -> str:
+        """Return the command that shows whether the server answers at all."""
+        return f"curl -I http{'s' if self._access.secure else ''}://{self._access.endpoint}"
 
 
 def _pool(retries: int, connect_seconds: float, read_seconds: float) -> urllib3.PoolManager:
@@ -213,6 +218,7 @@ def _pool(retries: int, connect_seconds: float, read_seconds: float) -> urllib3.
         ca_certs=os.environ.get("SSL_CERT_FILE") or certifi.where(),
         retries=urllib3.Retry(
             retries,
+            read=1,  # a server that keeps silent does so again
             backoff_factor=0.3,
             status_forcelist=[500, 502, 503, 504],
             raise_on_status=False,
@@ -236,8 +242,7 @@ def _aws_credentials() -> Provider:
         chain.retrieve()
     except (ValueError, HTTPError, OSError) as error:
         got = "no keys in settings, AWS_… variables, ~/.aws or the machine's role"
-        hint = "export DALSEGNO_S3_ACCESS_KEY=… DALSEGNO_S3_SECRET_KEY=…"
-        raise ConfigurationError(f"S3: got {got}, want some", hint) from error
+        raise ConfigurationError(f"S3: got {got}, want some", _KEYS) from error
     return chain
 
 
