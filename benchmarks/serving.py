@@ -6,8 +6,9 @@ take turns; `steady` does.
 
 The model is the Titanic one, the request one row of it, and every answer must be the model's own
 probability. Ours has the prediction log on. The bare functions and `kserve-onnx` take what ours
-takes, 16 columns of JSON, and score the same ONNX graph; the others score XGBoost's own trees, and
-are given the row encoded already, which is less than ours does. All servers stand at once and are
+takes, 16 columns of JSON, and score the same ONNX graph; the others score XGBoost's own trees. Two
+of those (`-row`) take the 16 columns, too, and encode them as training did; the rest are given the
+row encoded already, which is less than ours does. All servers stand at once and are
 loaded in turn, round by round, by 8 connections of one process; the median of the rounds counts,
 for `ratio` (of ours) that of the rounds' ratios. `cpu_us` is the processor time that a server
 spends on a request, in all its processes. Then ours alone at 500 requests a second, what it takes
@@ -38,7 +39,10 @@ from dalsegno.store import Store, open_store
 
 OURS = "dalsegno"
 WEIGHED = ("per_second", "ratio", "p50_ms", "p99_ms", "cpu_us")
-WANTED = {"asgi": 0.7, "kserve-onnx": 2.5, "kserve": 5, "mlserver": 5, "mlflow": 5, "bentoml": 5}
+WANTED = {
+    "asgi": 0.7, "kserve-onnx": 2.5, "kserve": 5, "kserve-row": 5, "mlserver": 5,
+    "mlserver-row": 5, "mlflow": 5, "bentoml": 5,
+}  # fmt: skip
 CONNECTIONS, RATE, SWAP_RATE = 8, 500, 300
 PARTS = ("start", "throughput", "steady", "swaps")
 
@@ -116,11 +120,11 @@ def judge_throughput(found: dict[str, Any], failed: dict[str, str]) -> list[dict
 
 def print_table(found: dict[str, dict[str, float]], failed: dict[str, str]) -> None:
     """Print a row for each server, the fastest first."""
-    print(f"{'server':12}" + "".join(f"{key:>12}" for key in WEIGHED))
+    print(f"{'server':13}" + "".join(f"{key:>12}" for key in WEIGHED))
     for name, row in sorted(found.items(), key=lambda item: -item[1]["per_second"]):
-        print(f"{name:12}" + "".join(f"{row[key]:12,.2f}" for key in WEIGHED))
+        print(f"{name:13}" + "".join(f"{row[key]:12,.2f}" for key in WEIGHED))
     for name, why in failed.items():
-        print(f"{name:12}  {why}")
+        print(f"{name:13}  {why}")
 
 
 def measure_start(store: Store, scratch: Path) -> dict[str, float]:

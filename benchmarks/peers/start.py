@@ -22,12 +22,13 @@ from typing import Any
 import httpx
 import psutil
 
-from dalsegno.encoding import Encoder, Imputation
+from benchmarks.peers.encoder import read_encoder
 from dalsegno.model import TOLERANCE, ScoringModel
 
 FOLDER = Path(__file__).parent
 PATH = "/v2/models/titanic/infer"
 JSON = {"content-type": "application/json"}
+TYPES = {"BYTES": "str", "FP32": "np"}
 V2_PROBABILITY = ("outputs", 0, "data", 0)
 START_SECONDS = 300  # the first start in an environment compiles it
 
@@ -45,8 +46,9 @@ class Peer:
         arguments: Of `serve.py`, after the model folder and the port.
         path: Where it predicts.
         probability: Keys that lead to the probability in its answer.
-        takes: Columns as our server does (`inputs`), or the features encoded: as a `tensor` of
-            the protocol, or by a `key` of its own.
+        takes: Columns as our server does (`inputs`, or `typed inputs`, which say also how they
+            are to be read), or the features encoded: as a `tensor` of the protocol, or by a key
+            of its own (`KEY=`).
     """
 
     folder: str
@@ -78,7 +80,9 @@ PEERS = {
     "fastapi": Peer("", ("fastapi",)),
     "kserve-onnx": Peer("kserve", ("1", "onnx")),
     "kserve": Peer("kserve", ("1", "native"), takes="tensor"),
-    "mlserver": Peer("mlserver", ("0",), takes="tensor"),
+    "kserve-row": Peer("kserve", ("1", "row"), takes="typed inputs"),
+    "mlserver": Peer("mlserver", ("0", "native"), takes="tensor"),
+    "mlserver-row": Peer("mlserver", ("0", "row"), takes="typed inputs"),
     "mlflow": Peer("mlflow", ("1",), "/invocations", ("predictions", 0), "inputs="),
     "bentoml": Peer("bentoml", ("1",), "/predict", (0,), "rows="),
 }
@@ -93,8 +97,12 @@ def first_row(model: Path) -> dict[str, Any]:
 def make_body(model: Path, takes: str = "inputs") -> bytes:
     """Make the request, as a peer takes it."""
     row = first_row(model)
-    if takes == "inputs":
+    if takes.endswith("inputs"):
         inputs = json.loads((model / "signature.json").read_text())["inputs"]
+        if takes == "typed inputs":
+            inputs = [
+                {**item, "parameters": {"content_type": TYPES[item["datatype"]]}} for item in inputs
+            ]
         columns = [{**item, "shape": [1, 1], "data": [row[item["name"]]]} for item in inputs]
         return json.dumps({"inputs": columns}).encode()
     encoded = encode(model, row)
@@ -108,10 +116,7 @@ def encode(model: Path, row: dict[str, Any]) -> list[float]:
     """Encode a row as the trees take it."""
     import pandas as pd
 
-    document = json.loads((model / "encoder.json").read_text())
-    rules = {name: Imputation(**rule) for name, rule in document["imputation"].items()}
-    encoder = Encoder(**{**document, "imputation": rules})
-    encoded: list[float] = encoder.transform(pd.DataFrame([row]))[0].tolist()
+    encoded: list[float] = read_encoder(model).transform(pd.DataFrame([row]))[0].tolist()
     return encoded
 
 
@@ -132,9 +137,7 @@ def start_peer(name: str, model: Path, scratch: Path) -> Iterator[Server]:
     if peer.folder:
         program = [str(FOLDER / peer.folder / "serve.py")]
     command = [str(environment(peer.folder)), "-P", *program, *given]
-    variables = {**os.environ, "OMP_NUM_THREADS": "1"}
-    if not peer.folder:
-        variables["PYTHONPATH"] = str(FOLDER.parent.parent)
+    variables = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(FOLDER.parent.parent)}
     log = folder / "log"
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output, cwd=folder, env=variables)

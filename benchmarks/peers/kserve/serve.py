@@ -1,7 +1,8 @@
 """Serve a model folder by KServe's ModelServer.
 
 Run: `python -P serve.py MODEL_FOLDER PORT WORKERS KIND`, in this folder's environment; `onnx` is
-the same graph as ours, `native` the XGBoost trees, scored as KServe's own XGBoost runtime does.
+the same graph as ours, `native` the XGBoost trees, scored as KServe's own XGBoost runtime does, and
+`row` the same trees after the encoder that training wrote for them.
 """
 
 import json
@@ -69,13 +70,29 @@ class Trees(Model):
         return get_predict_response(payload, self.booster.predict(matrix), self.name)
 
 
+class Rows(Trees):
+    """The encoder and the XGBoost trees."""
+
+    def __init__(self, folder: Path) -> None:
+        """Load both."""
+        from benchmarks.peers.encoder import read_encoder
+
+        super().__init__(folder)
+        self.encoder = read_encoder(folder)
+
+    async def predict(self, payload: Any, headers: Any = None, **_: Any) -> Any:
+        """Encode and score rows, column by column."""
+        matrix = self.matrix(self.encoder.transform(payload.as_dataframe()), nthread=1)
+        return get_predict_response(payload, self.booster.predict(matrix), self.name)
+
+
 def main(model: str, port: str, workers: str, kind: str) -> None:
     """Serve until killed."""
     sys.argv = sys.argv[:1]  # KServe reads them
     server = ModelServer(
         http_port=int(port), workers=int(workers), enable_grpc=False, enable_latency_logging=False
     )
-    server.start([{"onnx": Graph, "native": Trees}[kind](Path(model))])
+    server.start([{"onnx": Graph, "native": Trees, "row": Rows}[kind](Path(model))])
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Serve a model folder's XGBoost trees by MLServer.
 
-Run: `python -P serve.py MODEL_FOLDER PORT WORKERS`, in this folder's environment; it writes its
-settings to the working directory. With 0 workers MLServer infers in the process that listens.
+Run: `python -P serve.py MODEL_FOLDER PORT WORKERS KIND`, in this folder's environment; it writes
+its settings to the working directory. With 0 workers MLServer infers in the process that listens.
+`native` is MLServer's own XGBoost runtime, `row` that of `runtime.py`.
 """
 
 import json
@@ -9,8 +10,13 @@ import os
 import sys
 from pathlib import Path
 
+RUNTIMES = {
+    "native": "mlserver_xgboost.XGBoostModel",
+    "row": "benchmarks.peers.mlserver.runtime.Rows",
+}
 
-def main(model: str, port: str, workers: str) -> None:
+
+def main(model: str, port: str, workers: str, kind: str) -> None:
     """Become MLServer."""
     settings = {
         "debug": False,
@@ -22,7 +28,7 @@ def main(model: str, port: str, workers: str) -> None:
     }
     titanic = {
         "name": "titanic",
-        "implementation": "mlserver_xgboost.XGBoostModel",
+        "implementation": RUNTIMES[kind],
         "parameters": {"uri": f"{model}/model.ubj"},
     }
     Path("settings.json").write_text(json.dumps(settings))
