@@ -165,3 +165,28 @@ def test_package_that_is_here_needs_no_environment(play):
         return dump().output
 
     assert play.output(outer) == "a: 1\n"
+
+
+@construct(
+    "`dsl.TaskConfig`, `task_config_passthroughs`",
+    "the driver fills the input with fragments of a pod's specification, secrets by name",
+    "the same; node affinity stays empty",
+)
+def test_task_config_names_what_a_task_hands_on(play, folders):
+    @dsl.component(
+        base_image="python:3.11",
+        install_kfp_package=False,
+        task_config_passthroughs=[dsl.TaskConfigField.ENV, dsl.TaskConfigField.RESOURCES],
+    )
+    def hand_on(config: dsl.TaskConfig) -> list:
+        return [config.env, config.resources]
+
+    @dsl.pipeline
+    def outer() -> list:
+        task = hand_on().set_memory_limit("1Gi")
+        kubernetes.use_secret_as_env(task, "db", {"password": "PASSWORD"})
+        return task.output
+
+    secret = {"name": "db", "key": "password", "optional": False}
+    env = [{"name": "PASSWORD", "valueFrom": {"secretKeyRef": secret}}]
+    assert play.output(outer, folders=folders) == [env, {"limits": {"memory": "1Gi"}}]
