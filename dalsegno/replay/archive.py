@@ -74,7 +74,7 @@ def export_capsule(capsule: Capsule, path: Path) -> int:
 
 
 def unpack(path: Path, shelf: Path, max_bytes: int = MAX_BYTES) -> Capsule:
-    """Unpack a capsule that came as a file, and verify it.
+    """Unpack a capsule that came as a file, and verify it, each time: it may be another by now.
 
     Args:
         shelf: Where capsules are unpacked, each in a folder named by its digest.
@@ -88,12 +88,12 @@ def unpack(path: Path, shelf: Path, max_bytes: int = MAX_BYTES) -> Capsule:
         manifest, _ = _read_texts(file, path)
         name = manifest.files[RECORD][:16] + "-" + _digest(manifest)[:16]
         folder = shelf / name
-        with contextlib.suppress(InputError):
-            return open_capsule(folder)
         arriving = shelf / f".{name}.{secrets.token_hex(6)}"
         try:
             _unpack_all(file, path, arriving, manifest, max_bytes)
             capsule = open_capsule(arriving)
+            with contextlib.suppress(InputError):
+                return open_capsule(folder)  # the same, with the replays that it had
             remove(folder)
             os.rename(arriving, folder)
         except OSError as error:

@@ -160,6 +160,13 @@ def test_unpacking_again_takes_what_is_there(exported, tmp_path):
     assert len(list((tmp_path / "elsewhere").iterdir())) == 1
 
 
+def test_file_changed_after_it_was_unpacked_is_refused(exported, tmp_path):
+    unpack(exported, tmp_path / "elsewhere")
+    rewrite(exported, lambda members: members.update({"inputs/0/data": b"other"}))
+    with pytest.raises(InputError, match="inputs/0/data has SHA-256"):
+        unpack(exported, tmp_path / "elsewhere")
+
+
 def test_secrets_stay_out(run, store):
     task = read_task(store, run(samples.artifacts), "read")
     task.environment = {
