@@ -110,9 +110,11 @@ async def run_worker(
             start_new_session=True,
         )
         output.leave()
-        exit_code = await _wait(process, request, on_start)
-        if not Path(request["outcome"]).exists():
-            end(marked(mark))  # it was killed, so that it could not end what it had started
+        try:
+            exit_code = await _wait(process, request, on_start)
+        finally:
+            if not Path(request["outcome"]).exists():
+                end(marked(mark))  # it was ended before it could end what it had started
     return read_outcome(Path(request["outcome"]), exit_code)
 
 
