@@ -4,8 +4,8 @@ Run: `[REPETITIONS=3 SECONDS=4] .venv/bin/python -m benchmarks.serving [PART…]
 `start`, `throughput`, `steady` and `swaps`. `throughput` needs no quiet machine, as its servers
 take turns; `steady` does.
 
-The model is the Titanic one, the request one row of it, and every answer must be the model's own
-probability. Ours has the prediction log on. The bare functions and `kserve-onnx` take what ours
+The model is the Titanic one, the request one row of it, and each peer must give the model's own
+probability first. Ours has the prediction log on. The bare functions and `kserve-onnx` take what ours
 takes, 16 columns of JSON, and score the same ONNX graph; the others score XGBoost's own trees. Two
 of those (`-row`) take the 16 columns, too, and encode them as training did; the rest are given the
 row encoded already, which is less than ours does. All servers stand at once and are
