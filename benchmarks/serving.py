@@ -5,9 +5,9 @@ Run: `[REPETITIONS=3 SECONDS=4] .venv/bin/python -m benchmarks.serving [PART…]
 take turns; `steady` does.
 
 The model is the Titanic one, the request one row of it, and each peer must give the model's own
-probability first. Ours has the prediction log on. The bare functions and `kserve-onnx` take what ours
-takes, 16 columns of JSON, and score the same ONNX graph; the others score XGBoost's own trees. Two
-of those (`-row`) take the 16 columns, too, and encode them as training did; the rest are given the
+probability first. Ours has the prediction log on. The bare functions and `kserve-onnx` take what
+ours takes, 16 columns of JSON, and score the same ONNX graph; the others score XGBoost's own trees.
+Two of those (`-row`) take the 16 columns, too, and encode them as training did; the rest are given the
 row encoded already, which is less than ours does. All servers stand at once and are
 loaded in turn, round by round, by 8 connections of one process; the median of the rounds counts,
 for `ratio` (of ours) that of the rounds' ratios. `cpu_us` is the processor time that a server
