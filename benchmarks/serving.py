@@ -7,12 +7,12 @@ take turns; `steady` does.
 The model is the Titanic one, the request one row of it, and each peer must give the model's own
 probability first. Ours has the prediction log on. The bare functions and `kserve-onnx` take what
 ours takes, 16 columns of JSON, and score the same ONNX graph; the others score XGBoost's own trees.
-Two of those (`-row`) take the 16 columns, too, and encode them as training did; the rest are given the
-row encoded already, which is less than ours does. All servers stand at once and are
-loaded in turn, round by round, by 8 connections of one process; the median of the rounds counts,
-for `ratio` (of ours) that of the rounds' ratios. `cpu_us` is the processor time that a server
-spends on a request, in all its processes. Then ours alone at 500 requests a second, what it takes
-in memory and time to start, and 20 swaps at 300 requests a second.
+Two of those (`-row`) take the 16 columns, too, and encode them as training did; the rest are given
+the row encoded already, which is less than ours does. All servers stand at once and are loaded in
+turn, round by round, by 8 connections of one process; the median of the rounds counts, for `ratio`
+(of ours) that of the rounds' ratios. `cpu_us` is the processor time that a server spends on a
+request, in all its processes. Then ours alone at 500 requests a second, what it takes in memory and
+time to start, and 20 swaps at 300 requests a second.
 """
 
 import json
