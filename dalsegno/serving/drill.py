@@ -106,18 +106,16 @@ def _copy(store: Store, copy: Store, wanted: list[Release], scratch: Path) -> di
     """Release the models anew in the copy; returns a request that both can answer."""
     import json
 
+    inputs: dict[str, Any] = {}
     for number, release in enumerate(wanted):
         path = releases.fetch_model(store, release, scratch / f"model-{number}")
         releases.promote(
             copy, release.endpoint, path, reason="drill", who="drill", run_id=str(number)
         )
-    signature = json.loads((path / "signature.json").read_bytes())
-    row = json.loads((path / "example.json").read_bytes())["rows"][0]
-    return {
-        "inputs": [
-            {**item, "shape": [1, 1], "data": [row[item["name"]]]} for item in signature["inputs"]
-        ]
-    }
+        row = json.loads((path / "example.json").read_bytes())["rows"][0]
+        for item in json.loads((path / "signature.json").read_bytes())["inputs"]:
+            inputs[item["name"]] = {**item, "shape": [1, 1], "data": [row[item["name"]]]}
+    return {"inputs": list(inputs.values())}
 
 
 def _measure(
@@ -144,4 +142,6 @@ def _measure(
                 )
             time.sleep(0.005)
     want = f"an answer of release {made.number} within {_ANSWER_SECONDS:g} s"
-    raise InfrastructureError(f"drill of {endpoint!r}: got {requests} others, want {want}")
+    raise InfrastructureError(
+        f"drill of {endpoint!r}: got {requests} others ({failed} failed), want {want}"
+    )

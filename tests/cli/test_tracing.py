@@ -270,6 +270,7 @@ def test_replay_plays_a_prediction(
 def test_drill_times_a_rollback_and_touches_nothing(
     call: Call, models: tuple[Path, Path], store: Store
 ) -> None:
+    add_input(models[0])  # so that a request must suit both
     for model in models:
         call("promote", "titanic", model)
     before = sorted(found.key for found in store.list())
