@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from dalsegno import releases
 from dalsegno.errors import DalsegnoError, InfrastructureError
 from dalsegno.serving.predictions import segments
 from dalsegno.store import Store
@@ -97,6 +98,8 @@ class Mover:
             _logger.warning("%s: %d torn lines left out", path.name, batch.torn_lines)
             moved.torn_lines += batch.torn_lines
         if batch.key:
+            # a store without the release is not the one that it came from: a folder not mounted
+            releases.find(self._store, batch.endpoint, batch.table["release"][0].as_py())
             buffer = io.BytesIO()
             pq.write_table(batch.table, buffer, compression="zstd")
             self._store.put(batch.key, buffer.getvalue())

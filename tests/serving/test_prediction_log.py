@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -234,6 +235,22 @@ def test_lost_store_is_waited_for(
     assert shipper.ship()
     assert log.counts.trouble == ""
     assert len(shipped(store)) == 2
+
+
+def test_store_without_the_release_is_not_written(
+    store: Store, champion: Served, log: PredictionLog
+) -> None:
+    made, root = answer(champion, ("male", 1.0)), Path(store.uri)
+    log.append(made)
+    log.seal()
+    away = root.rename(root.with_name("away"))  # as a folder that is not mounted
+    assert not Shipper(log, store).ship()
+    assert "got no release yet" in log.counts.trouble
+    assert list(store.list("predictions")) == []
+    shutil.rmtree(root, ignore_errors=True)
+    away.rename(root)
+    assert Shipper(log, store).ship()
+    assert shipped(store)["prediction_id"].tolist() == [made.id]
 
 
 def test_unwritable_disk_never_raises(champion: Served, log: PredictionLog) -> None:
