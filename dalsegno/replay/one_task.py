@@ -57,7 +57,8 @@ def one_task_pipeline(record: TaskRecord, name: str, artifacts: dict[str, list[D
         raise InputError(f"task {record.task!r}: got no image in its record, want one to run it in")
     pipeline = _Builder(name)
     inputs: Document = {"parameters": _constants(record), "artifacts": {}}
-    for key, items in artifacts.items():
+    for key, given in artifacts.items():
+        items = [{**item, "type": record.input_type(key, item) or _KIND} for item in given]
         if _is_list(record.component_spec, key):
             inputs["artifacts"][key] = {"taskOutputArtifact": pipeline.add_loop(key, items, record)}
         else:
@@ -94,7 +95,7 @@ class _Builder:
         """Bring a list of artifacts by a loop; returns where a task finds the list."""
         _check_list(key, artifacts)
         load, copy, loop = f"import-{_plain(key)}", f"copy-{_plain(key)}", f"each-{_plain(key)}"
-        kind, output = artifacts[0].get("type") or _KIND, f"{key}-artifact"
+        kind, output = artifacts[0]["type"], f"{key}-artifact"
         self._define_importer(load, artifacts[0], {"runtimeParameter": "uri"})
         self._define_copy(copy, kind, _copying(key, record))
         selector = {"outputArtifactKey": "artifact", "producerSubtask": copy}
@@ -136,7 +137,7 @@ class _Builder:
             self.tasks[TASK]["dependentTasks"] = producers
 
     def _define_importer(self, task: str, artifact: Document, uri: Document) -> None:
-        kind = artifact.get("type") or _KIND
+        kind = artifact["type"]
         importer: Document = {"artifactUri": uri, "typeSchema": kind}
         metadata = _own(artifact.get("metadata", {}))
         if metadata:
@@ -181,7 +182,7 @@ def _copying(key: str, record: TaskRecord) -> Document:
 
 
 def _check_list(key: str, artifacts: list[Document]) -> None:
-    kinds = {str((item.get("type"), _own(item.get("metadata", {})))) for item in artifacts}
+    kinds = {str((item["type"], _own(item.get("metadata", {})))) for item in artifacts}
     if not artifacts:
         raise InputError(f"input {key!r}: got an empty list, want artifacts: KFP loops over some")
     if len(kinds) != 1:

@@ -235,7 +235,8 @@ def _contents(store: Store, record: TaskRecord, own: tuple[str, ...]) -> dict[st
             foreign = "" if sha256 or item["uri"].startswith(f"{store.uri}/") else item["uri"]
             metadata = _masked(item.get("metadata", {}), own)
             kept = {key: value for key, value in metadata.items() if key not in _BOOKKEEPING}
-            found.setdefault(name, []).append([item.get("type"), kept, sha256, foreign])
+            kind = record.input_type(name, item)
+            found.setdefault(name, []).append([kind, kept, sha256, foreign])
     return found
 
 

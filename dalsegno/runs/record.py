@@ -167,6 +167,17 @@ class TaskRecord:
         fields["state"] = State(fields["state"])
         return cls(**fields)
 
+    def input_type(self, name: str, artifact: dict[str, Any]) -> dict[str, Any]:
+        """Return the type of an input artifact, which a cluster's driver leaves empty: as declared.
+
+        Args:
+            name: Of the input.
+            artifact: Of the executor input.
+        """
+        declared = self.component_spec.get("inputDefinitions", {}).get("artifacts", {})
+        given: dict[str, Any] = artifact.get("type") or {}
+        return given if any(given.values()) else declared.get(name, {}).get("artifactType", {})
+
     @property
     def folder(self) -> str:
         """Key under which this attempt is kept."""

@@ -45,6 +45,9 @@ class ClusterRun:
             made.logs[f"{record.task}/{record.attempt}"] = read_log(store, record)
             text = json.dumps(record.executor_input).replace(before, made.root)
             record.executor_input = json.loads(text)
+            for entry in record.executor_input.get("inputs", {}).get("artifacts", {}).values():
+                for item in entry["artifacts"]:
+                    item["type"] = {"instanceSchema": ""}  # as recorded: of what ML Metadata gives
             made.records.append(record)
         return made
 
