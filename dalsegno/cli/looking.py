@@ -140,7 +140,7 @@ def logs(
     store = open_default_store(settings)
     if "/" not in address.strip("/"):
         raise InputError(f"address: got {address!r}, want RUN/TASK", f"dalsegno show {address}")
-    reading = _unknown_here(settings, store, address)
+    reading = _unknown_here(settings, store, address) or _without_log(settings, store, address)
     parts = (
         _cluster_log(settings, reading, address, follow=follow)
         if reading
@@ -176,8 +176,23 @@ def _unknown_here(settings: Settings, store: Store, address: str) -> Reading | N
     run_id = address.strip("/").partition("/")[0]
     if not CLUSTER_RUN_ID.fullmatch(run_id) or run_id in run_ids(store):
         return None
+    return _from_cluster(settings, run_id, f"run {run_id}")
+
+
+def _without_log(settings: Settings, store: Store, address: str) -> Reading | None:
+    """Read a cluster's run anew where the log of the task is not kept here."""
+    from dalsegno.runs.address import read_address
+    from dalsegno.runs.reader import read_log
+
+    run, task = read_address(store, address)
+    if task is None or not run.origin or read_log(store, task):
+        return None
+    return _from_cluster(settings, run.run_id, f"log of {address}")
+
+
+def _from_cluster(settings: Settings, run_id: str, subject: str) -> Reading:
     if not settings.kfp_host:
-        message = f"run {run_id}: got one of a cluster that is not kept here, want its host"
+        message = f"{subject}: got one of a cluster that is not kept here, want its host"
         raise NotFoundError(message, "export DALSEGNO_KFP_HOST=http://HOST:PORT")
     return read_cluster_run(settings, run_id)
 

@@ -177,9 +177,12 @@ def test_sync_keeps_log_error_and_inputs_of_a_failed_task(run, store, bucket, kf
     assert "Traceback" in cli("logs", f"{there.run_id}/{failed.task}")
 
 
-def test_logs_of_a_run_that_is_not_kept(play, kfp, cli):
+@pytest.mark.parametrize("is_kept", [False, True])
+def test_log_that_is_not_kept_comes_from_the_cluster(is_kept, play, kfp, cli):
     there = play("chain")
     kfp.add(there)
+    if is_kept:
+        cli("runs", "sync", there.run_id)
     record = there.records[0]
     pod = f"{there.workflow_name}-system-container-impl-"
     nodes = json.loads(kfp.manifests[there.run_id]["pipeline_runtime"]["workflow_manifest"])[
