@@ -28,7 +28,7 @@ class FakeKfp:
     """The state of a cluster and its HTTP face.
 
     Attributes:
-        faults: Status codes (or `hang`) that the next calls get, in order.
+        faults: What the next calls get, in order: a status code, `hang`, or a recorded answer.
         requests: Method, path and body of every call.
     """
 
@@ -44,7 +44,7 @@ class FakeKfp:
         self.is_ui = False
         self.metadata: Metadata | None = None
         self.health = {"commit_sha": "c0ffee", "tag_name": "2.17.0", "multi_user": False}
-        self.faults: list[int | str] = []
+        self.faults: list[int | str | dict[str, Any]] = []
         self.requests: list[tuple[str, str, Any]] = []
         self.token: str | None = None
         self.next_state = "SUCCEEDED"
@@ -76,7 +76,7 @@ class FakeKfp:
 
 
 def _status(code: int, message: str) -> dict[str, Any]:
-    return {"error": message, "code": code, "message": message, "details": []}
+    return {"code": code, "message": message, "details": []}
 
 
 def _checked(form: str, body: dict[str, Any]) -> dict[str, Any]:
@@ -304,8 +304,15 @@ def serve(kfp: FakeKfp) -> Iterator[str]:
             text = kfp.logs.get((run_id, pod), error)
             self._send(200, text.encode(), "text/plain")
 
-        def _fault(self, fault: int | str) -> None:
-            if fault == "hang":
+        def _fault(self, fault: int | str | dict[str, Any]) -> None:
+            if isinstance(fault, dict):
+                text = (
+                    fault["body"]
+                    if isinstance(fault["body"], str)
+                    else json.dumps(fault["body"], separators=(",", ":"))
+                )
+                self._send(fault["status"], text.encode(), fault["content_type"])
+            elif fault == "hang":
                 time.sleep(3)
                 self.close_connection = True
             elif fault == "plain":
