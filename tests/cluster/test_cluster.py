@@ -189,8 +189,12 @@ def _skip_without_image():
     engine = shutil.which("podman") or shutil.which("docker")
     if not engine:
         pytest.skip("no podman and no docker")
-    done = subprocess.run([engine, "pull", IMAGE], capture_output=True, text=True, check=False)
-    if done.returncode:
+    for look in (["image", "inspect"], ["pull"]):
+        command = [engine, *look, IMAGE]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if not done.returncode:
+            break
+    else:
         pytest.skip(f"no image {IMAGE}: {' '.join(done.stderr.split())[-200:]}")
 
 
