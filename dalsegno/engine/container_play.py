@@ -29,6 +29,9 @@ from dalsegno.engine.pull import Images
 from dalsegno.engine.quantity import accelerator, limits
 from dalsegno.errors import InfrastructureError, InputError, NotFoundError
 
+CONTAINER_FAILED = "ContainerFailed"
+"""Type of the error of a container that ended by itself."""
+
 _TAIL_BYTES = 4096
 _BY_SIGKILL, _KILLED = 137, " by SIGKILL (out of memory?)"
 _PREAMBLE = re.compile(r"^.*(unable to start container process|unable to start container \S+): ")
@@ -170,7 +173,7 @@ def _failure(ended: Ended, work: Play, memory_bytes: int | None) -> dict[str, An
     killed = _KILLED if ended.exit_code == _BY_SIGKILL else ""
     size = f", its limit is {memory_bytes / 2**20:.0f} MiB" if killed and memory_bytes else ""
     message = f"the container ended with exit code {ended.exit_code}{killed}{size}"
-    return {"type": "ContainerFailed", "message": f"{message}: {said}" if said else message}
+    return {"type": CONTAINER_FAILED, "message": f"{message}: {said}" if said else message}
 
 
 def _last_words(log_path: Path) -> str:

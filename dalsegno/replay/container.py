@@ -10,9 +10,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+from dalsegno.cluster.log_text import error_in
 from dalsegno.engine.container import Engine, find_engine
-from dalsegno.engine.container_play import play_container
+from dalsegno.engine.container_play import CONTAINER_FAILED, play_container
 from dalsegno.engine.launcher import resolve_text
 from dalsegno.engine.masking import masked, secrets_in
 from dalsegno.engine.placeholders import WORKSPACE
@@ -25,6 +27,8 @@ from dalsegno.replay.places import executor_input_of, inputs_of, outputs_in
 from dalsegno.replay.play import WORKSPACE_FOLDER, with_outputs
 from dalsegno.replay.surroundings import VOLUMES_FOLDER, apply_platform
 from dalsegno.store.base import remove
+
+Error = dict[str, Any]
 
 _POLL_SECONDS = 0.1
 
@@ -62,7 +66,7 @@ def play_in_container(
         with followed(started.log):
             ended = asyncio.run(_play(work, images))
         secrets = secrets_in(capsule.record.platform, work.environment, work.mounts)
-        error = masked(ended.error, secrets)
+        error = masked(_as_recorded(ended.error, capsule, started.log), secrets)
         error = {**error, "source_line": None} if error else None
         seconds = time.monotonic() - begun
         outcome = replace(started, error=error, exit_code=ended.exit_code, seconds=seconds)
@@ -72,6 +76,14 @@ def play_in_container(
         remove(work.scratch / VOLUMES_FOLDER)
     write_outcome(outcome)
     return outcome
+
+
+def _as_recorded(error: Error | None, capsule: Capsule, log: Path) -> Error | None:
+    """Return what a Python component raised, by its log, where the record knows a line of it."""
+    is_raised = bool((capsule.record.error or {}).get("line"))
+    if not error or not is_raised or error["type"] != CONTAINER_FAILED:
+        return error
+    return error_in(log.read_text(errors="replace")) or error
 
 
 def _engine(wanted: str | None, network: str | None) -> Engine:

@@ -22,6 +22,7 @@ from dalsegno.runs.record import RunRecord
 from dalsegno.store import Store
 from tests.containers import NETWORK, Podman
 from tests.engine import container_samples as samples
+from tests.engine import samples as processes
 
 
 @pytest.fixture
@@ -69,6 +70,16 @@ def test_failed_container_fails_again(play, replay, capsule_of, store, tmp_path)
     assert "before" in outcome.log.read_text()
     verdict = judge(capsule_of(record.run_id), outcome, fetch_into(tmp_path, store))
     assert verdict.ending is Ending.FAILURE_REPRODUCED
+
+
+def test_exception_of_a_process_is_known_again_in_a_container(
+    play, replay, capsule_of, store, tmp_path, podman_engine
+):
+    record = play(processes.failing, "process")
+    outcome = replay(f"{record.run_id}/fail", **{"*": podman_engine.image})
+    assert (outcome.error["type"], outcome.error["message"]) == ("ValueError", "boom")
+    verdict = judge(capsule_of(f"{record.run_id}/fail"), outcome, fetch_into(tmp_path, store))
+    assert verdict.ending is Ending.FAILURE_REPRODUCED, verdict
 
 
 def test_inputs_of_the_run_cannot_be_changed(play, replay, store):
