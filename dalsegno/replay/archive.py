@@ -185,7 +185,7 @@ def _check_directory(path: Path) -> None:
 
 
 def _read_texts(file: zipfile.ZipFile, path: Path) -> tuple[Manifest, dict[str, bytes]]:
-    manifest = Manifest.from_json(_read_text(file, MANIFEST, path))
+    manifest = Manifest.from_json(_read_text(file, MANIFEST, path), path)
     return manifest, {name: _read_text(file, name, path) for name in manifest.files}
 
 

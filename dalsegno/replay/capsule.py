@@ -72,8 +72,8 @@ class Manifest:
     files: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def from_json(cls, data: bytes) -> Self:
-        """Read `capsule.json`.
+    def from_json(cls, data: bytes, place: Path) -> Self:
+        """Read `capsule.json` of the capsule in that folder or file.
 
         Raises:
             InputError: It is none, of another format, or not as it was written.
@@ -82,18 +82,21 @@ class Manifest:
             fields = json.loads(data)
             said, number = fields.pop("sha256"), fields.pop("capsule")
             if number != FORMAT:
-                raise InputError(f"capsule: got format {number}, want {FORMAT}")
+                raise InputError(f"capsule {place}: got format {number}, want {FORMAT}")
             if said != _self_digest(fields):
-                raise InputError("capsule: got a manifest that was changed, want it as written")
+                raise InputError(
+                    f"capsule {place}: got a manifest that was changed, want it as written"
+                )
             fields["inputs"] = {
                 name: [InputFile(**item) for item in items]
                 for name, items in fields["inputs"].items()
             }
             manifest = cls(**fields)
-            _check(manifest)
+            _check(manifest, place)
             return manifest
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise InputError(f"capsule: got no manifest ({error}), want {MANIFEST}") from error
+            message = f"capsule {place}: got no manifest ({error}), want {MANIFEST}"
+            raise InputError(message) from error
 
     def to_json(self) -> bytes:
         """Write `capsule.json`; the same content is always the same bytes."""
@@ -140,14 +143,15 @@ class Capsule:
         ]
 
 
-def _check(manifest: Manifest) -> None:
+def _check(manifest: Manifest, place: Path) -> None:
     """Refuse places outside of the capsule, and texts that are none of ours."""
     unknown = set(manifest.files) - {RECORD, SOURCE}
     if unknown or RECORD not in manifest.files:
-        raise InputError(f"capsule: got files {sorted(manifest.files)}, want {RECORD}")
+        raise InputError(f"capsule {place}: got files {sorted(manifest.files)}, want {RECORD}")
     for item in manifest.kept_inputs:
         if not check_key(str(item.path)).startswith("inputs/") or not item.sha256:
-            raise InputError(f"capsule: got an input at {item.path!r}, want one at inputs/…")
+            got = f"an input at {item.path!r}"
+            raise InputError(f"capsule {place}: got {got}, want one at inputs/…")
 
 
 def _self_digest(fields: dict[str, Any]) -> str:
@@ -167,7 +171,7 @@ def open_capsule(folder: Path) -> Capsule:
         InputError: It is no capsule, or something in it is missing or was changed.
     """
     try:
-        manifest = Manifest.from_json((folder / MANIFEST).read_bytes())
+        manifest = Manifest.from_json((folder / MANIFEST).read_bytes(), folder)
         for name, sha256 in manifest.files.items():
             _verify(folder, name, sha256)
         record = TaskRecord.from_json((folder / RECORD).read_bytes())

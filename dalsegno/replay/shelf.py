@@ -126,7 +126,7 @@ def _capsules(root: Path) -> Iterator[Path]:
 
 def _kept(folder: Path) -> Kept:
     try:
-        address = Manifest.from_json((folder / MANIFEST).read_bytes()).address
+        address = Manifest.from_json((folder / MANIFEST).read_bytes(), folder).address
     except (InputError, OSError):
         address = f"{folder} (broken)"
     size = sum(

@@ -35,6 +35,7 @@ class Metrics(Collector):
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self.registry.register(_Endpoints(endpoints))
+        self._totals: list[tuple[str, str, Callable[[], float]]] = []
         self._requests: dict[tuple[str, int, str, int], int] = {}
         self._seconds: dict[tuple[str, str], _Tally] = {}
         self._rows: dict[str, _Tally] = {}
@@ -79,6 +80,12 @@ class Metrics(Collector):
         for endpoint, tally in self._rows.items():
             rows.add_metric((endpoint,), tally.buckets(), tally.total)
         yield from (requests, seconds, rows)
+        for name, description, read in self._totals:
+            yield CounterMetricFamily(name, description, value=read())
+
+    def total(self, name: str, description: str, read: Callable[[], float]) -> None:
+        """Add a counter that is read when it is asked for; Prometheus names it `…_total`."""
+        self._totals.append((name, description, read))
 
     def watch(self, name: str, description: str, read: Callable[[], float]) -> None:
         """Add a gauge that is read when it is asked for."""

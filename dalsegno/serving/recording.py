@@ -94,31 +94,31 @@ class Recorder:
     def report(self, metrics: Metrics) -> None:
         """Let the metrics tell how the log does."""
         log, counts, shadow = self.log, self.log.counts, self.shadow.counts
-        watch = metrics.watch
-        watch("dalsegno_predictions_logged", "Answers logged.", lambda: counts.logged)
-        watch(
+        total = metrics.total
+        total("dalsegno_predictions_logged", "Answers logged.", lambda: counts.logged)
+        total(
             "dalsegno_predictions_dropped",
             "Answers not logged: buffer or disk were full.",
             lambda: counts.dropped,
         )
-        watch(
+        total(
             "dalsegno_predictions_shipped_rows",
             "Rows of the log that the store has taken.",
             lambda: counts.shipped_rows,
         )
-        watch(
+        total(
             "dalsegno_predictions_failed_shipments",
             "Times that the store took no batch.",
             lambda: counts.failed_shipments,
         )
-        watch(
+        metrics.watch(
             "dalsegno_predictions_buffered_bytes",
             "Log that waits here for the store.",
             lambda: log.buffered_bytes,
         )
-        watch("dalsegno_shadow_answered", "Answers of shadows.", lambda: shadow.answered)
-        watch("dalsegno_shadow_failed", "Requests a shadow failed at.", lambda: shadow.failed)
-        watch(
+        total("dalsegno_shadow_answered", "Answers of shadows.", lambda: shadow.answered)
+        total("dalsegno_shadow_failed", "Requests a shadow failed at.", lambda: shadow.failed)
+        total(
             "dalsegno_shadow_skipped",
             "Requests a shadow was not asked: too many waited.",
             lambda: shadow.skipped,

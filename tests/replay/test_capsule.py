@@ -59,7 +59,7 @@ def rewrite(path: Path, change: Callable[[dict[str, bytes]], None]) -> Path:
 
 def sign(members: dict[str, bytes], **fields: object) -> None:
     """Change the manifest as a stranger would, with a digest that fits."""
-    manifest = Manifest.from_json(members[MANIFEST])
+    manifest = Manifest.from_json(members[MANIFEST], Path("stranger"))
     members[MANIFEST] = replace(manifest, **fields).to_json()
 
 
@@ -204,7 +204,7 @@ def test_member_outside_is_refused(name, exported, tmp_path):
 @pytest.mark.parametrize("place", [*ESCAPES, "record.json", "replays/1", ""])
 def test_input_outside_is_refused(place, exported, tmp_path):
     def move(members: dict[str, bytes]) -> None:
-        manifest = Manifest.from_json(members[MANIFEST])
+        manifest = Manifest.from_json(members[MANIFEST], Path("stranger"))
         (item,) = manifest.inputs["data"]
         sign(members, inputs={"data": [replace(item, path=place, is_folder=True)]})
 

@@ -153,8 +153,8 @@ def test_callers_may_send_what_only_one_release_takes(
     releases.start_canary(store, "titanic", path, 0, shadow=True, reason="", who="anna")
     asking.wait(5)
     asking.ask()
-    while "dalsegno_shadow_answered 1.0" not in asking.client.get("/metrics").text:
-        assert "dalsegno_shadow_failed 0.0" in asking.client.get("/metrics").text
+    while "dalsegno_shadow_answered_total 1.0" not in asking.client.get("/metrics").text:
+        assert "dalsegno_shadow_failed_total 0.0" in asking.client.get("/metrics").text
     asking.server.stop()
     assert (logged(store)["error"] == "").all()
 
@@ -162,7 +162,7 @@ def test_callers_may_send_what_only_one_release_takes(
 def test_shadow_answers_are_only_logged(asking: Asking, store: Store, tmp_path: Path) -> None:
     made = canary(store, tmp_path, 0, shadow=True)
     deadline = time.monotonic() + 20
-    while "dalsegno_shadow_answered 0" in asking.client.get("/metrics").text:
+    while "dalsegno_shadow_answered_total 0" in asking.client.get("/metrics").text:
         assert time.monotonic() < deadline
         assert asking.ask()["model_version"] == "1"
         time.sleep(0.05)

@@ -128,7 +128,7 @@ def test_stopped_server_moves_its_log(
             bad = client.post("/v2/models/titanic/infer", json={"inputs": []})
             metrics = client.get("/metrics").text
     assert bad.status_code == 400
-    assert "dalsegno_predictions_logged 1" in metrics
+    assert "dalsegno_predictions_logged_total 1" in metrics
     frame = logged(store)
     assert frame[["prediction_id", "entity", "inputs.age"]].to_numpy().tolist() == [
         [prediction_id(answer), "p-1", 41.5]
@@ -208,8 +208,8 @@ def test_server_answers_while_its_store_is_gone(tmp_path: Path) -> None:
             time.sleep(outage)
             assert len(caller.ids) > before
             metrics = httpx.get(f"{server.url}/metrics", trust_env=False).text
-            assert "dalsegno_predictions_dropped 0.0" in metrics
-            assert metric(metrics, "dalsegno_predictions_failed_shipments") >= 1
+            assert "dalsegno_predictions_dropped_total 0.0" in metrics
+            assert metric(metrics, "dalsegno_predictions_failed_shipments_total") >= 1
             assert 0 < metric(metrics, "dalsegno_predictions_buffered_bytes") < 1024**3
             assert metric(metrics, 'dalsegno_endpoint_trouble{endpoint="titanic"}') == 1
             proxy.is_open = True
