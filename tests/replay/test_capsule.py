@@ -353,3 +353,9 @@ def test_run_record_names_its_environment(run, capsule_of, store):
     capsule = capsule_of(f"{record.run_id}/add")
     assert capsule.manifest.environment["packages"]["kfp"]
     assert capsule.manifest.commit == find_run(store, record.run_id).commit
+
+
+def test_broken_manifest_is_told_by_the_capsules_name(exported, tmp_path):
+    rewrite(exported, lambda members: members.update({MANIFEST: b"{}"}))
+    with pytest.raises(InputError, match=f"capsule {exported}: got no manifest"):
+        unpack(exported, tmp_path / "elsewhere")
