@@ -6,9 +6,11 @@ of another owner are handed over when the container has ended.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -180,7 +182,10 @@ def _last_words(log_path: Path) -> str:
     with log_path.open("rb") as log:
         log.seek(max(0, log.seek(0, os.SEEK_END) - _TAIL_BYTES))
         text = log.read().decode(errors="replace")
-    return last_line(text) if text.strip() else ""
+    if text.strip():
+        return last_line(text)
+    is_full = not shutil.disk_usage(log_path).free  # then what was said could not be kept
+    return os.strerror(errno.ENOSPC) if is_full else ""
 
 
 def _written_folders(mounts: list[Mount]) -> list[Path]:
