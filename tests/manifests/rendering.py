@@ -15,7 +15,7 @@ import yaml
 MANIFESTS = Path(__file__).parent.parent.parent / "manifests"
 OVERLAYS = ["kind", "s3", "gcs"]
 SERVERS = ["server", "kserve"]
-KINDS_WITH_PODS = {"Deployment", "StatefulSet", "DaemonSet", "Job", "ServingRuntime"}
+KINDS_WITH_PODS = {"Deployment", "StatefulSet", "DaemonSet", "Job", "InferenceService"}
 
 
 @functools.cache
@@ -50,8 +50,8 @@ def pods(documents: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     for document in of_kind(documents, *KINDS_WITH_PODS):
         spec = document["spec"]
         template = spec.get("template") or {
-            "metadata": {"labels": spec.get("labels", {})},
-            "spec": {key: value for key, value in spec.items() if key != "labels"},
+            "metadata": {"labels": spec["predictor"]["labels"]},
+            "spec": spec["predictor"],
         }
         found[f"{document['kind']}/{document['metadata']['name']}"] = {
             **template,

@@ -115,11 +115,9 @@ def test_service_accounts_have_no_token_and_no_role(overlay, server):
     accounts = {item["metadata"]["name"]: item for item in of_kind(documents, "ServiceAccount")}
     assert all(item["automountServiceAccountToken"] is False for item in accounts.values())
     assert not of_kind(documents, "Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding")
-    specs = [pod["spec"] for name, pod in pods(documents).items() if "Runtime" not in name]
-    specs += [item["spec"]["predictor"] for item in of_kind(documents, "InferenceService")]
-    for spec in specs:
-        assert spec["serviceAccountName"] in accounts
-        assert spec["automountServiceAccountToken"] is False
+    for pod in pods(documents).values():
+        assert pod["spec"]["serviceAccountName"] in accounts
+        assert pod["spec"]["automountServiceAccountToken"] is False
 
 
 @each
@@ -187,8 +185,8 @@ def test_every_pod_reaches_what_it_needs(overlay, server):
     store = {"kind": 8333, "s3": 443, "gcs": 443}[overlay]
     assert opened["postgres"] == {53}
     assert {53, 5432, store} <= opened["mlflow"]
-    assert {53, store} <= opened["titanic" if server == "server" else "dalsegno"]
-    assert 5432 not in opened["titanic" if server == "server" else "dalsegno"]
+    assert {53, store} <= opened["titanic"]
+    assert 5432 not in opened["titanic"]
 
 
 @each
@@ -247,6 +245,14 @@ def test_task_pods_and_server_are_told_the_same():
     assert secrets[0]["data"] == secrets[1]["data"]
     known = {PREFIX + name.upper() for name in Settings.model_fields}
     assert set(secrets[0]["data"]) <= known
+
+
+def test_kserve_brings_no_model_and_adds_nothing_to_the_pod():
+    """KServe adds its agent for many models wherever a `model` names no storage."""
+    (service,) = of_kind(render("s3", "kserve"), "InferenceService")
+    assert "model" not in service["spec"]["predictor"]
+    (container,) = service["spec"]["predictor"]["containers"]
+    assert container["name"] == "kserve-container"
 
 
 @each

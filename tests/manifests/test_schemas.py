@@ -30,7 +30,7 @@ def test_manifests_fit_the_schemas(overlay, server, version):
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_custom_resources_fit_their_own_schema(overlay):
     custom = [item for item in render(overlay, "kserve") if is_custom(item)]
-    assert {item["kind"] for item in custom} == {"InferenceService", "ServingRuntime"}
+    assert {item["kind"] for item in custom} == {"InferenceService"}
     for document in custom:
         check_custom(document)
 
@@ -38,16 +38,16 @@ def test_custom_resources_fit_their_own_schema(overlay):
 @pytest.mark.parametrize(
     ("path", "value"),
     [
-        (("spec", "container"), []),
-        (("spec", "containers", 0, "nmae"), "server"),
-        (("spec", "containers", 0, "readinessProbe", "periodSeconds"), "2"),
-        (("spec", "containers", 0, "ports", 0, "containerPort"), None),
+        (("container",), []),
+        (("containers", 0, "nmae"), "server"),
+        (("containers", 0, "readinessProbe", "periodSeconds"), "2"),
+        (("containers", 0, "ports", 0, "containerPort"), None),
     ],
     ids=["unknown", "misspelt", "text-for-number", "missing"],
 )
 def test_wrong_custom_resource_is_found(path, value):
-    wrong = copy.deepcopy(of_kind(render("s3", "kserve"), "ServingRuntime")[0])
-    place = wrong
+    wrong = copy.deepcopy(of_kind(render("s3", "kserve"), "InferenceService")[0])
+    place = wrong["spec"]["predictor"]
     for step in path[:-1]:
         place = place[step]
     place[path[-1]] = value
