@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from dalsegno.cluster.api import KfpApi
 from dalsegno.cluster.compiled import Component, known_pipeline
 from dalsegno.cluster.mlmd import MetadataStore
+from dalsegno.cluster.pod_spec import EXECUTOR_LOGS
 from dalsegno.cluster.reading import (
     Reading,
     artifacts_of,
@@ -104,10 +106,11 @@ class MetadataSource:
         record = task_record(reading.run.run_id, path, 1, executor_input, component)
         record.image = record.image or _text(execution, "image") or _text(ran, "image")
         record.state = _state(execution)
-        record.outputs = artifacts_of(
-            {key: value for key, value in written.items() if not key.startswith("executor-logs")}
-        )
+        own = {key: value for key, value in written.items() if not key.startswith(EXECUTOR_LOGS)}
+        record.outputs = artifacts_of(own)
         record.executor_output = {"parameterValues": _struct(ran, "outputs")}
+        if own:
+            record.executor_output["artifacts"] = own
         if record.state is State.FAILED:
             record.error = {"type": "TaskFailed", "message": "ML Metadata says FAILED"}
         record.started_at = _moment(execution.create_time_since_epoch)
@@ -135,7 +138,8 @@ class MetadataSource:
             kind = component.spec.get(group, {}).get("artifacts", {}).get(key, {})
             target = given if is_input else written if event.type in _OUTPUTS else {}
             entry = target.setdefault(key, {"artifacts": []})
-            entry["artifacts"].append(_artifact(artifact, kind.get("artifactType")))
+            read = _plain if is_input else _as_written
+            entry["artifacts"].append(_artifact(artifact, kind.get("artifactType"), read))
         return given, written
 
 
@@ -166,7 +170,7 @@ def _executor_input(
     fallback: str,
 ) -> dict[str, Any]:
     """Build the executor input again as the driver wrote it; outputs go where they went."""
-    logs = next((item for key, item in written.items() if key.startswith("executor-logs")), None)
+    logs = next((item for key, item in written.items() if key.startswith(EXECUTOR_LOGS)), None)
     any_output = logs or next(iter(written.values()), None)
     folder = any_output["artifacts"][0]["uri"].rpartition("/")[0] if any_output else fallback
     definitions = component.spec.get("outputDefinitions", {})
@@ -180,7 +184,7 @@ def _executor_input(
         for name, kind in definitions.get("artifacts", {}).items()
     }
     if logs:
-        artifacts["executor-logs"] = logs
+        artifacts[EXECUTOR_LOGS] = logs
     parameters = {
         name: {"outputFile": f"/tmp/kfp/outputs/{name}"}  # noqa: S108
         for name in definitions.get("parameters", {})
@@ -199,9 +203,11 @@ def _executor_input(
     }
 
 
-def _artifact(artifact: forms.Artifact, kind: dict[str, Any] | None) -> dict[str, Any]:
+def _artifact(
+    artifact: forms.Artifact, kind: dict[str, Any] | None, read: Callable[[forms.Value], Any]
+) -> dict[str, Any]:
     metadata = {
-        key: _plain(value)
+        key: read(value)
         for group in (artifact.properties, artifact.custom_properties)
         for key, value in group.items()
     }
@@ -262,6 +268,17 @@ def _plain(value: forms.Value) -> Any:
         return {name: _json(item) for name, item in value.struct_value.fields.items()}
     found = getattr(value, kind) if kind else None
     return _number(found) if isinstance(found, float) else found
+
+
+def _as_written(value: forms.Value) -> Any:
+    """Return metadata as the task wrote it: KFP keeps booleans as 0 and 1, lists below `list`.
+
+    What a task is given stays as it is kept (`StructValueToMLMDValue` in backend/src/v2/metadata).
+    """
+    found = _plain(value)
+    if value.WhichOneof("value") == "int_value":
+        return bool(found)
+    return found.get("list", found.get("struct", found)) if isinstance(found, dict) else found
 
 
 def _json(value: Any) -> Any:

@@ -8,6 +8,9 @@ from typing import Any
 
 from dalsegno.cluster.compiled import Component
 
+EXECUTOR_LOGS = "executor-logs"
+"""Output in which the launcher publishes what a task printed."""
+
 _MAIN = "main"  # the container of the task's own code
 _SEPARATOR = "--"  # between the launcher's options and the user's command
 
@@ -58,12 +61,20 @@ def launched_task(
         "env": original.get("env", []),
     }
     spec = json.loads(options.get("component_spec") or "null") or known.spec
+    _drop_logs(spec)
     return LaunchedTask(
         json.loads(options["executor_input"]),
         Component(known.name, spec, container),
         options.get("pipeline_name"),
         options.get("execution_id"),
     )
+
+
+def _drop_logs(spec: dict[str, Any]) -> None:
+    """Leave out the output that the driver adds to those of a component with artifacts."""
+    declared = spec.get("outputDefinitions", {}).get("artifacts", {})
+    if "schemaVersion" not in declared.get(EXECUTOR_LOGS, {}).get("artifactType", {}):
+        declared.pop(EXECUTOR_LOGS, None)
 
 
 def _options(words: list[str]) -> dict[str, str]:

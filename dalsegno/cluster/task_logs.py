@@ -7,12 +7,11 @@ from collections.abc import Callable, Iterator
 
 from dalsegno.cluster.api import KfpApi
 from dalsegno.cluster.log_text import error_in
+from dalsegno.cluster.pod_spec import EXECUTOR_LOGS
 from dalsegno.cluster.reading import Reading
 from dalsegno.errors import DalsegnoError, NotFoundError
 from dalsegno.runs.record import State, TaskRecord, summarise
 from dalsegno.store import Store
-
-_OUTPUT = "executor-logs"
 
 
 def add_logs(
@@ -50,7 +49,9 @@ def kept_log(
         DalsegnoError: The store does not answer.
     """
     artifacts = task.executor_input.get("outputs", {}).get("artifacts", {})
-    uri = next((item["uri"] for item in artifacts.get(_OUTPUT, {}).get("artifacts", [])), None)
+    uri = next(
+        (item["uri"] for item in artifacts.get(EXECUTOR_LOGS, {}).get("artifacts", [])), None
+    )
     if uri is None:
         raise NotFoundError(f"log of {task.task}: got a task that publishes none, want one")
     store = open_store(uri, endpoint=endpoint)

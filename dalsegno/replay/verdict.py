@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from dalsegno.engine.spec import lightweight_source
-from dalsegno.errors import DalsegnoError
+from dalsegno.errors import DalsegnoError, NotFoundError
 from dalsegno.replay.capsule import Capsule
 from dalsegno.replay.comparison import compare_paths
 from dalsegno.replay.outcome import Replayed
-from dalsegno.replay.recorded import Fetch
+from dalsegno.replay.recorded import Fetch, is_unknown
 from dalsegno.replay.values import (
     ABSENT,
     IDENTICAL,
@@ -217,10 +217,27 @@ def _judge_parameters(
         yield OutputVerdict("parameter", name, compare_values(value, other, tolerance))
 
 
+def _judge_unknown(
+    described: dict[str, Any], path: Path, fetch: Fetch, tolerance: Tolerance, *, is_there: bool
+) -> Comparison:
+    """Compare with an artifact of a cluster, which has to be fetched to know what it is."""
+    try:
+        recorded = fetch(described)
+    except NotFoundError:
+        return differs("", Shown("nothing"), Shown("a file")) if is_there else IDENTICAL
+    if not is_there:
+        return differs("", Shown("a file"), Shown("nothing"))
+    if digest_of(recorded).sha256 == digest_of(path).sha256:
+        return IDENTICAL
+    return compare_paths(recorded, path, tolerance)
+
+
 def _judge_file(
     described: dict[str, Any], path: Path, fetch: Fetch, tolerance: Tolerance
 ) -> Comparison:
     is_there = path != Path() and path.exists()
+    if is_unknown(described):
+        return _judge_unknown(described, path, fetch, tolerance, is_there=is_there)
     want = described.get("sha256")
     if not is_there or not want:
         sides = (Shown("a file" if there else "nothing") for there in (want, is_there))

@@ -142,6 +142,26 @@ def test_synced_success_is_reproduced_here(play, kfp, cli, store):
     assert "reproduced" in cli("replay", f"{there.run_id}/add")
 
 
+@pytest.mark.parametrize(
+    ("there_now", "said"),
+    [(b"hello", "artifact   data    identical"), (b"other", "outputs differ")],
+)
+def test_artifact_of_a_synced_success_is_compared(there_now, said, run, store, bucket, kfp, cli):
+    from dalsegno.cli.pipelines import compile_object
+    from tests.engine import samples
+    from tests.kfp.answers import ClusterRun
+
+    pipeline = compile_object(samples.artifacts)
+    there = ClusterRun.of(run(pipeline), store, pipeline)
+    kfp.add(there)
+    kfp.metadata = there.metadata()
+    written = next(record for record in there.records if record.task == "write")
+    (item,) = written.executor_input["outputs"]["artifacts"]["data"]["artifacts"]
+    bucket.put(bucket.key_of(item["uri"]), there_now)
+    cli("runs", "sync", there.run_id)
+    assert said in cli("replay", f"{there.run_id}/write")
+
+
 def test_sync_twice_gives_the_same(play, kfp, cli, store):
     there = play("loops")
     kfp.add(there)
