@@ -17,6 +17,7 @@ from dalsegno.store import Store
 
 ROOT = "minio://tests/v2/artifacts"
 PHASES = {"succeeded": "Succeeded", "failed": "Failed", "cached": "Succeeded"}
+TYPES = {10: "system.DAGExecution", 11: "system.ContainerExecution"}
 LIVE, DEAD = 1_790_000_000, 1_790_000_060
 
 
@@ -334,6 +335,7 @@ class Metadata:
     events: list[mlmd.Event] = field(default_factory=list)
     artifacts: dict[int, mlmd.Artifact] = field(default_factory=dict)
     elsewhere: set[int] = field(default_factory=set)
+    types: dict[int, str] = field(default_factory=lambda: dict(TYPES))
 
     def graph(
         self,

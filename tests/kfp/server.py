@@ -395,8 +395,9 @@ def answer_metadata(found: Metadata, method: str, request: Any) -> Any:
         items = [found.executions[number] for number in request.execution_ids]
         return calls.GetExecutionsByIDResponse(executions=items)
     if method == "GetExecutionTypesByID":
-        names = {10: "system.DAGExecution", 11: "system.ContainerExecution"}
-        types = [mlmd.ExecutionType(id=number, name=names[number]) for number in request.type_ids]
+        types = [
+            mlmd.ExecutionType(id=number, name=found.types[number]) for number in request.type_ids
+        ]
         return calls.GetExecutionTypesByIDResponse(execution_types=types)
     if method == "GetEventsByExecutionIDs":
         events = [item for item in found.events if item.execution_id in request.execution_ids]
