@@ -135,7 +135,7 @@ def with_images(manifests: str, images: Mapping[str, str]) -> str:
     documents = list(yaml.safe_load_all(manifests))
     for document in documents:
         spec = document.get("spec", {})
-        pod = spec.get("template", {}).get("spec", spec) if isinstance(spec, dict) else {}
+        pod = spec.get("predictor") or spec.get("template", {}).get("spec", spec)
         for container in pod.get("containers", []):
             container["image"] = names.get(container["image"], container["image"])
     return yaml.safe_dump_all(documents, sort_keys=False)

@@ -10,7 +10,15 @@ import yaml
 from dalsegno.errors import ConfigurationError, InfrastructureError
 from dalsegno.images import FAMILIES
 from dalsegno.imaging import kind
-from tests.manifests.rendering import MANIFESTS, containers, kustomize, of_kind, pods
+from tests.manifests.rendering import (
+    MANIFESTS,
+    SERVERS,
+    containers,
+    kustomize,
+    of_kind,
+    pods,
+    render,
+)
 
 ROOT = MANIFESTS.parent
 ALL = ("kind", "docker", "kubectl")
@@ -81,9 +89,10 @@ def test_failed_step_names_the_command(programs):
         kind.up(ROOT, print)
 
 
-def test_images_get_into_the_manifests():
+@pytest.mark.parametrize("server", SERVERS)
+def test_images_get_into_the_manifests(server):
     names = {family: f"here/{family}:1" for family in FAMILIES}
-    text = kind.with_images(kustomize(MANIFESTS / "overlays" / "kind"), names)
+    text = kind.with_images(yaml.safe_dump_all(render("kind", server)), names)
     documents = list(yaml.safe_load_all(text))
     used = {item["image"] for pod in pods(documents).values() for item in containers(pod)}
     assert used == {"here/serving:1", "here/mlflow:1", "docker.io/library/postgres:17.6"}
