@@ -45,8 +45,8 @@ def error_in(log: str) -> dict[str, Any] | None:
         frame = _FRAME.match(line)
         if frame:
             frames.append((frame[1], frame[2], frame[3]))
-        elif line and not line[0].isspace():
-            return _described(line, frames)
+        elif line and not line[0].isspace() and (found := _described(line, frames)):
+            return found  # what stands before it is of the other stream, which came in between
     return None
 
 

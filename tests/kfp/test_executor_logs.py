@@ -113,6 +113,11 @@ def test_log_without_executor_input_gives_none(text):
     assert not has_succeeded(text)
 
 
+def test_error_is_found_behind_a_line_of_the_other_stream():
+    mixed = RAISED.replace("ValueError: boom", "parsing 9 characters\nValueError: boom")
+    assert error_in(mixed) == error_in(RAISED)
+
+
 def test_log_without_traceback_has_no_error():
     assert error_in("Killed\n") is None
     assert error_in('Traceback (most recent call last):\n  File "x", line 1, in f\n') is None
