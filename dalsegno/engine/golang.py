@@ -30,6 +30,15 @@ def general(number: float) -> str:
     return positional(number) if exponent in _GENERAL_EXPONENTS else _scientific(number, 2)
 
 
+def text_of(value: Any, *, escapes_html: bool = True) -> str:
+    """Write a value as the text of a parameter or a placeholder: `PbValueToText`."""
+    if value is None:
+        return ""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return positional(value)
+    return value if isinstance(value, str) else json_text(value, escapes_html=escapes_html)
+
+
 def json_text(value: Any, *, escapes_html: bool = True) -> str:
     """Write a value as compact JSON with sorted keys: `json.Marshal` of a protobuf value.
 

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from dalsegno.engine.values import to_text
+from dalsegno.engine.golang import text_of
 
 WORKSPACE = "/kfp-workspace"
 """Where tasks find the workspace of their run on a cluster; what records say."""
@@ -50,4 +50,5 @@ def as_recorded(value: Any, workspace: Path) -> Any:
 
 def _text_of(found: re.Match[str], values: dict[str, Any]) -> str:
     name = found.group(1)
-    return to_text(values[name]) if name in values else found.group(0)
+    # The text becomes part of a JSON string, where an escape stands for its character.
+    return text_of(values[name], escapes_html=False) if name in values else found.group(0)

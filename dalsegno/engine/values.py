@@ -1,7 +1,8 @@
 """Parameter values as the driver and launcher of KFP write them.
 
 KFP keeps values as protobuf structs: numbers are doubles, and Go writes a whole double as an
-integer. So `1.0` reaches a component as `1`, also inside lists (protojson, `launcher_v2.go`).
+integer. So `1.0` reaches a component as `1`, also inside lists (protojson, `launcher_v2.go`), and
+an integer beyond 2^53 loses its last digits.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from dalsegno.engine.golang import positional, text_of
 from dalsegno.errors import InputError
 
 _TYPES: dict[str, tuple[type, ...]] = {
@@ -29,29 +31,34 @@ _NAMES = {
     "LIST": "a list",
     "STRUCT": "a JSON object",
 }
+_LARGEST_EXACT = 2**53
 _LARGEST_WRITTEN_IN_FULL = 1e21  # beyond this Go writes an exponent
 
 
 def normalise(value: Any) -> Any:
-    """Write whole floats as integers, inside lists and objects too."""
+    """Write numbers as doubles, whole ones as integers, inside lists and objects too.
+
+    Raises:
+        InputError: An integer is larger than any double.
+    """
     if isinstance(value, dict):
         return {key: normalise(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [normalise(item) for item in value]
-    if isinstance(value, float) and value.is_integer() and abs(value) < _LARGEST_WRITTEN_IN_FULL:
-        return int(value)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return _double(value)
     return value
 
 
-def to_text(value: Any) -> str:
-    """Write any value as the text that a STRING parameter or a command line gets."""
-    if value is None:
-        return ""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, float) and not value.is_integer():
-        return format(value, "f").rstrip("0") if abs(value) > 1e-6 else format(value, ".20f")  # noqa: PLR2004
-    return json.dumps(normalise(value), separators=(",", ":"), ensure_ascii=False)
+def _double(number: float) -> float:
+    try:
+        double = float(number)
+    except OverflowError as error:
+        digits = len(str(abs(int(number))))
+        raise InputError(f"number: got {digits} digits, want a double, up to 1.8e308") from error
+    if not double.is_integer() or abs(double) >= _LARGEST_WRITTEN_IN_FULL:
+        return double
+    return int(double) if abs(double) <= _LARGEST_EXACT else int(positional(double))
 
 
 def check_type(name: str, value: Any, definition: dict[str, Any]) -> Any:
@@ -63,7 +70,7 @@ def check_type(name: str, value: Any, definition: dict[str, Any]) -> Any:
     kind = definition.get("parameterType", "STRING")
     value = normalise(value)
     if kind == "STRING" and not isinstance(value, str):
-        value = to_text(value)
+        value = text_of(value)
     is_type = isinstance(value, _TYPES.get(kind, (object,)))
     if not is_type or (isinstance(value, bool) and kind.startswith("NUMBER")):
         got, want = type(value).__name__, _NAMES.get(kind, kind)
