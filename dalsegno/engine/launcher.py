@@ -13,7 +13,7 @@ import json
 import re
 from typing import Any
 
-from dalsegno.engine.golang import general, json_text, positional
+from dalsegno.engine.golang import general, json_text, text_of
 from dalsegno.engine.layout import container_path
 from dalsegno.engine.values import normalise
 from dalsegno.errors import InputError
@@ -51,7 +51,10 @@ def command_line(
 def resolve_args(args: list[str], parameters: dict[str, Any]) -> list[str]:
     """Do the driver's part: conditions and input parameters, but nothing beside an output.
 
-    A parameter that was not given is left to the launcher, which knows the default values.
+    The driver does not know the default values of the component, and fails without a value.
+
+    Raises:
+        InputError: A parameter was not given, or an `IfPresent` is malformed.
     """
     resolved: list[str] = []
     for arg in args:
@@ -102,7 +105,7 @@ def placeholders(executor_input: dict[str, Any]) -> dict[str, str]:
                     found[f"{{{{$.{side}.artifacts['{name}'].path}}}}"] = path
     for name, value in inputs.get("parameterValues", {}).items():
         if value is not None:
-            found[f"{{{{$.inputs.parameters['{name}']}}}}"] = _launcher_text(value)
+            found[f"{{{{$.inputs.parameters['{name}']}}}}"] = text_of(value)
     for name, parameter in outputs.get("parameters", {}).items():
         found[f"{{{{$.outputs.parameters['{name}'].output_file}}}}"] = parameter["outputFile"]
     return found
@@ -137,7 +140,12 @@ def _choose(arg: str, parameters: dict[str, Any]) -> list[str]:
 def _resolve(text: str, parameters: dict[str, Any]) -> str:
     def fill(match: re.Match[str]) -> str:
         name = match[1]
-        return _driver_text(parameters[name]) if name in parameters else match[0]
+        if name not in parameters:
+            raise InputError(
+                f"parameter {name!r}: got nothing, want a value for an argument of the command. "
+                "KFP's driver fills in no default values: pass it to the task"
+            )
+        return _driver_text(parameters[name])
 
     return _PARAMETER.sub(fill, text)
 
@@ -147,12 +155,6 @@ def _driver_text(value: Any) -> str:
         return ""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return general(value)
-    return value if isinstance(value, str) else json_text(value)
-
-
-def _launcher_text(value: Any) -> str:
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return positional(value)
     return value if isinstance(value, str) else json_text(value)
 
 

@@ -65,7 +65,7 @@ def all_types(
 
 
 @dsl.container_component
-def conditional(seen: dsl.OutputPath(str), given: str = "default", extra: Optional[str] = None):
+def conditional(seen: dsl.OutputPath(str), given: str, extra: Optional[str] = None):
     return dsl.ContainerSpec(
         image=IMAGE,
         command=["sh", "-ec", 'out=$1; shift; printf "%s|" "$@" > $out', "sh", seen],
@@ -121,7 +121,7 @@ def types():
 
 @dsl.pipeline
 def conditions(extra: Optional[str] = None):
-    conditional()
+    conditional(given="f")
     conditional(given="g", extra="e")
 
 

@@ -122,11 +122,11 @@ def test_output_parameters_have_their_types(play, store):
     assert [type(item) for item in (values["whole"], *values["items"])] == [int, int, int]
 
 
-def test_conditions_and_defaults_reach_the_command(play, store):
+def test_conditions_reach_the_command(play, store):
     record = play(samples.conditions)
     first, second = (task_of(store, record, f"conditional{n}") for n in ("", "-2"))
     assert first.executor_output["parameterValues"]["seen"] == (
-        '--none|{"Concat": ["a-", "default"]}|xdefaulty|'
+        '--none|{"Concat": ["a-", "f"]}|xfy|'
     )
     assert second.executor_output["parameterValues"]["seen"] == (
         '--extra|e|{"Concat": ["a-", "g"]}|xgy|'

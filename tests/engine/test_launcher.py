@@ -77,6 +77,8 @@ def test_json_is_compact_sorted_and_escaped() -> None:
         ("text", "text", "text"),
         (42, "42", "42"),
         (1e-5, "1e-05", "0.00001"),
+        (1.5e-7, "1.5e-07", "0.00000015"),
+        (1e21, "1e+21", "1" + "0" * 21),
         (True, "true", "true"),
         ([1.0, "a<b"], '[1,"a\\u003cb"]', '[1,"a\\u003cb"]'),
         ({"b": 1, "a": None}, '{"a":null,"b":1}', '{"a":null,"b":1}'),
@@ -130,9 +132,12 @@ def test_executor_input_is_filled_in_with_defaults() -> None:
     assert json.loads(first) == want
 
 
-def test_default_values_reach_arguments() -> None:
+def test_default_values_reach_arguments_beside_an_output_only() -> None:
     component = {"inputDefinitions": {"parameters": {"y": {"defaultValue": 2.0}}}}
-    assert command_line(["prog"], [Y], executor_input(), component) == ["prog", "2"]
+    line = command_line(["prog"], [f"{Y} > {OUT}"], executor_input(), component)
+    assert line == ["prog", "2 > /tmp/kfp/outputs/sum"]
+    with pytest.raises(InputError, match="parameter 'y': got nothing, want a value"):
+        command_line(["prog"], [Y], executor_input(), component)
 
 
 def test_first_word_gets_outputs_filled_in_never() -> None:
