@@ -166,14 +166,14 @@ async def _within_deadline(context: Context, work: Coroutine[Any, Any, Result]) 
 def placeholders(context: Context) -> dict[str, str]:
     """Values of the placeholders that KFP fills in when it resolves a task's inputs."""
     run = context.recorder.run
+    created_at = f"{run.created_at[:19]}Z"  # UTC, in whole seconds
     return {
         "{{$.pipeline_job_name}}": run.run_id,
         "{{$.pipeline_job_resource_name}}": f"{run.pipeline}-{run.run_id.rpartition('-')[2]}",
         "{{$.pipeline_job_uuid}}": run.run_id,
         "{{$.pipeline_task_uuid}}": run.run_id,
-        "{{$.pipeline_job_create_time_utc}}": run.created_at,
-        "{{$.pipeline_job_schedule_time_utc}}": run.created_at,
-        "{{$.pipeline_root}}": context.store.uri_of(f"runs/{run.run_id}/artifacts"),
+        "{{$.pipeline_job_create_time_utc}}": created_at,
+        "{{$.pipeline_job_schedule_time_utc}}": created_at,
     }
 
 
