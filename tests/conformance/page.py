@@ -18,8 +18,19 @@ _HEAD = """\
 # What runs here as it runs on a cluster
 
 Every row is shown by tests in [tests/conformance](../tests/conformance), which also write this page
-(`make parity`). *Cluster* is what the driver and the launcher of KFP 2.17 do, as their source says;
-*here* is the local engine, `dalsegno run`.
+(`make parity`). *Cluster* is what the driver and the launcher of KFP 2.17 do; *here* is the local
+engine, `dalsegno run`.
+
+A real KFP 2.17, built from its source, has run the tasks of the pipelines in
+[recorded_pipelines.py](../tests/conformance/recorded_pipelines.py). What its driver handed to each
+task is in [recorded](../tests/conformance/recorded), and `test_recorded.py` holds the local engine
+to it: values of every type (defaults, optional, constants, outputs, in lists and objects), loops
+and `Collected`, parameters inside strings, metadata of artifacts, nested pipelines, and the status
+that an exit task is told. Seen there, too: a container's arguments, `ConcatPlaceholder` left as it
+is, `dsl.TaskConfig` filled in, a default value that fails a command line, and a loop inside a loop
+that fails as the outer one's list is not known there. ML Metadata was the real store, on SQLite
+instead of MySQL; it gave 2^53 + 1 in an artifact's metadata back as 9007199254740990, which is not
+so here. What else the rows say of a cluster rests on KFP's source.
 
 | construct | cluster | here | shown by |
 |---|---|---|---|

@@ -76,6 +76,27 @@ def test_optional_words_of_a_command_line(contain, name, said):
     assert contain(outer, {"name": name} if name else {}) == said
 
 
+@dsl.container_component
+def listed(name: str = "Ada"):
+    return dsl.ContainerSpec(image="alpine", command=["echo"], args=[name])
+
+
+@construct(
+    "default values in a command line",
+    "the driver does not know them: the task fails where its arguments name a parameter that was "
+    "not given",
+    "the same, and the error says so",
+)
+def test_default_value_fails_a_command_line(contain, play):
+    @dsl.pipeline
+    def outer():
+        listed()
+
+    with pytest.raises(AssertionError):
+        contain(outer)
+    assert "parameter 'name': got nothing, want a value" in play.record.error
+
+
 @construct("lightweight components in their image", "always", "with `--in container`")
 def test_python_component_runs_in_its_image(contain, play):
     @dsl.pipeline

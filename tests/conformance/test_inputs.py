@@ -20,7 +20,8 @@ def look(values: list, settings: dict, n: int = 7, f: float = 2.0, flag: bool = 
 
 @construct(
     "numbers inside lists and objects",
-    "doubles, which Go writes without a fraction when they are whole: `[1.0]` arrives as `[1]`",
+    "doubles, which Go writes without a fraction when they are whole: `[1.0]` arrives as `[1]`; "
+    "an integer beyond 2^53 loses its last digits",
 )
 def test_whole_numbers_arrive_as_integers(play):
     @dsl.pipeline
@@ -147,12 +148,15 @@ def test_importer_fetches_from_object_stores(play, request, monkeypatch, tmp_pat
 @construct(
     "placeholders of a run and a task",
     "filled in where they are the whole value: job name, resource name and id, task name and id, "
-    "root, times",
+    "times in whole seconds; the pipeline root is left as it is",
+    "the same; the job name is the run's id",
 )
 def test_placeholders_are_filled_in(play):
     @component
-    def tell(name: str, resource: str, job: str, task: str, task_id: str, made: str) -> list:
-        return [name, resource, job, task, task_id, made]
+    def tell(
+        name: str, resource: str, job: str, task: str, task_id: str, made: str, root: str
+    ) -> list:
+        return [name, resource, job, task, task_id, made, root]
 
     @dsl.pipeline(name="named-pipeline")
     def placed() -> list:
@@ -163,6 +167,7 @@ def test_placeholders_are_filled_in(play):
             task=dsl.PIPELINE_TASK_NAME_PLACEHOLDER,
             task_id=dsl.PIPELINE_TASK_ID_PLACEHOLDER,
             made=dsl.PIPELINE_JOB_CREATE_TIME_UTC_PLACEHOLDER,
+            root=dsl.PIPELINE_ROOT_PLACEHOLDER,
         ).output
 
     found = play.output(placed)
@@ -170,7 +175,8 @@ def test_placeholders_are_filled_in(play):
     assert found[1].startswith("named-pipeline-")
     assert found[3] == "tell"
     assert found[4]
-    assert found[5] == play.record.created_at
+    assert found[5] == f"{play.record.created_at[:19]}Z"
+    assert found[6] == "{{$.pipeline_root}}"
 
 
 @construct(
