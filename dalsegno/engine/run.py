@@ -95,7 +95,8 @@ def run_pipeline(
     with contextlib.ExitStack() as stack:
         workers = workers or stack.enter_context(WarmWorkers())
         sources = component_sources(pipeline)
-        if len(sources) > 1 or any(map(is_heavy, sources)):
+        are_many = len(pipeline.spec["deploymentSpec"]["executors"]) > 1
+        if (sources and are_many) or any(map(is_heavy, sources)):
             workers.load(sources)  # for a single light task it would not pay
         scratch = tempfile.TemporaryDirectory(prefix="dalsegno-", ignore_cleanup_errors=True)
         work_dir = Path(stack.enter_context(scratch))

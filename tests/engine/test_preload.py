@@ -64,3 +64,15 @@ def test_light_task_does_not_wait_while_modules_are_loaded(store, monkeypatch):
         assert next(workers._ids) == 2  # the others did not come to the forkserver
     assert (record.state, record.outputs["parameters"]["Output"]) == (State.SUCCEEDED, 12)
     assert cold == ["c_first", "b_light", "a_last"]
+
+
+@dsl.pipeline(name="repeated")
+def repeated() -> int:
+    return b_light(n=b_light(n=1).output).output
+
+
+def test_one_component_in_many_tasks_has_a_forkserver(store, monkeypatch):
+    asked = []
+    monkeypatch.setattr(WarmWorkers, "load", lambda _, sources: asked.extend(sources))
+    run_pipeline(compile_object(repeated), {}, store)
+    assert asked == component_sources(compile_object(repeated))
