@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dalsegno.errors import InputError
-from dalsegno.serving.tensors import Array, quote
+from dalsegno.serving.tensors import Array, check_given
 
 if TYPE_CHECKING:
     from dalsegno.serving.endpoint import Live, Prediction, Served
@@ -97,7 +96,5 @@ def _choose(prediction: Prediction, challenger: Served) -> dict[str, Array]:
         InputError: The request did not bring them all.
     """
     given = prediction.inputs
-    missing = [name for name in challenger.model.inputs if name not in given]
-    if missing:
-        raise InputError(f"inputs: got {quote(given)}, want also {quote(missing)}")
+    check_given(given, challenger.model.inputs)
     return {name: given[name] for name in challenger.model.inputs}

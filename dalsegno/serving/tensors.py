@@ -260,11 +260,20 @@ def _check(tensor: Tensor, values: list[Any]) -> None:
     raise InputError(f"input {tensor.name!r}: {what}")
 
 
-def _choose(tensors: Sequence[Tensor], wanted: Mapping[str, str]) -> list[Tensor]:
-    names = [tensor.name for tensor in tensors]
+def check_given(names: Sequence[str] | Mapping[str, Any], wanted: Mapping[str, str]) -> None:
+    """Refuse columns that lack one that a model takes.
+
+    Raises:
+        InputError: Some are missing.
+    """
     missing = [name for name in wanted if name not in names]
     if missing:
         raise InputError(f"inputs: got {quote(names)}, want also {quote(missing)}")
+
+
+def _choose(tensors: Sequence[Tensor], wanted: Mapping[str, str]) -> list[Tensor]:
+    names = [tensor.name for tensor in tensors]
+    check_given(names, wanted)
     chosen = [tensor for tensor in tensors if tensor.name in wanted]
     if len(chosen) > len(wanted):
         raise InputError(f"inputs: got {quote(names)}, want each once")
